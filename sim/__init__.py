@@ -1,0 +1,11 @@
+"""What users call: runs, ensembles, fits, and what comes of them."""
+
+from .ensemble import ensemble
+from .fit import Bounded, Experiment, FitResult, Free, LogNormal, Normal, Observations, Positive, fit
+from .simulate import simulate
+from .trajectory import Trajectory
+
+__all__ = [
+    "Bounded", "Experiment", "FitResult", "Free", "LogNormal", "Normal", "Observations", "Positive", "Trajectory",
+    "ensemble", "fit", "simulate",
+]

@@ -1,0 +1,310 @@
+"""What was measured: `Observations` with their noise, and `Experiment`, the conditions under which they were taken."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from ...solvers.signals import Signal, as_signal
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Additive noise: residual = (model - measured) / sigma. Without `sigma` its size is estimated from the fit."""
+
+    sigma: Any = None
+
+    logarithmic = False
+
+
+@dataclass(frozen=True)
+class LogNormal:
+    """Multiplicative noise: residual = (log model - log measured) / sigma; measured values must be positive."""
+
+    sigma: Any = None
+
+    logarithmic = True
+
+
+class Observations:
+    """Measured values over time, and how the state is observed.
+
+    **Arguments**
+
+    - `ts` [m]: times, increasing, in the unit of the model.
+    - `values`: what was measured, one row a time, in the structure of what is observed: [m, n] for a state of n
+      components, [m] for one component, a dict of arrays for a dict state. NaN marks a missing value.
+    - `noise`: `Normal(sigma)` or `LogNormal(sigma)`; sigma a number or anything that broadcasts to the values.
+    - `observe`: which part of the state was measured: a component's number or name, a list of them, or a function
+      `observe(state)` or `observe(t, state, system)`; None for the whole state.
+    - `weights`: factors on the squared residuals, broadcast to the values.
+
+    **Raises** `ValueError` for times that do not increase, counts that differ, no values at all, or values that are not
+    positive under log-normal noise.
+    """
+
+    def __init__(
+        self,
+        ts: Any,
+        values: PyTree,
+        noise: Normal | LogNormal | None = None,
+        observe: int | str | list | Callable | None = None,
+        weights: Any = None,
+    ):
+        self.ts = _times(ts)
+        self.noise = Normal() if noise is None else noise
+        if not isinstance(self.noise, (Normal, LogNormal)):
+            raise TypeError(f"noise={noise!r}: write wl.Normal(sigma) or wl.LogNormal(sigma).")
+        self.observe = tuple(observe) if isinstance(observe, list) else observe
+        self.values = jax.tree.map(_rows, values, is_leaf=lambda x: isinstance(x, (list, np.ndarray)))
+        self._check_values()
+        self.sigma = self._spread(self.noise.sigma, "sigma")
+        self.weights = self._spread(weights, "weights")
+
+    @property
+    def sigma_known(self) -> bool:
+        """Whether the size of the noise was given."""
+        return self.noise.sigma is not None
+
+    @property
+    def count(self) -> int:
+        """Number of values that were measured."""
+        return int(sum(np.isfinite(leaf).sum() for leaf in jax.tree.leaves(self.values)))
+
+    def comparison(self, ts: np.ndarray) -> Comparison:
+        """The numerical part, for a run whose states are known at `ts`."""
+        present = jax.tree.map(np.isfinite, self.values)
+        empty = 1.0 if self.noise.logarithmic else 0.0
+        return Comparison(
+            rows=np.searchsorted(ts, self.ts),
+            values=jax.tree.map(lambda v, ok: np.where(ok, v, empty), self.values, present),
+            factors=jax.tree.map(lambda w, s: np.sqrt(w) / s, self.weights, self.sigma),
+            present=present,
+            observe=self.observe,
+            logarithmic=self.noise.logarithmic,
+        )
+
+    def residual_times(self) -> np.ndarray:
+        """The time of each residual, [k], in the order of `residuals`; NaN for missing values."""
+        parts = []
+        for value in jax.tree.leaves(self.values):
+            times = np.broadcast_to(self.ts.reshape((-1,) + (1,) * (value.ndim - 1)), value.shape)
+            parts.append(np.where(np.isfinite(value), times, np.nan).ravel())
+        return np.concatenate(parts)
+
+    def squared_deviations(self) -> np.ndarray:
+        """Squares of the values (or their logarithms) about their mean over time, in units of sigma, [k] without missing ones."""
+        parts = []
+        leaves = zip(*map(jax.tree.leaves, (self.values, self.weights, self.sigma)), strict=True)
+        for value, weight, sigma in leaves:
+            known = np.isfinite(value)
+            level = np.log(np.where(known, value, 1.0)) if self.noise.logarithmic else np.where(known, value, 0.0)
+            mean = level.sum(axis=0, where=known) / np.maximum(known.sum(axis=0), 1)
+            parts.append((weight * ((level - mean) / sigma) ** 2)[known])
+        return np.concatenate(parts)
+
+    def _check_values(self) -> None:
+        leaves = jax.tree.leaves(self.values)
+        if not leaves:
+            raise ValueError("values are empty: give one row for each time.")
+        for leaf in leaves:
+            if leaf.ndim == 0 or leaf.shape[0] != self.ts.shape[0]:
+                raise ValueError(
+                    f"values have shape {leaf.shape} for {self.ts.shape[0]} times: one row for each time is needed"
+                    + (" (transpose them?)." if leaf.ndim == 2 and leaf.shape[1] == self.ts.shape[0] else ".")
+                )
+            if np.isinf(leaf).any():
+                raise ValueError("values contain infinity: mark missing values by NaN.")
+            if self.noise.logarithmic and (leaf[np.isfinite(leaf)] <= 0).any():
+                raise ValueError(
+                    "values are not all positive, as log-normal noise needs: use wl.Normal(), or drop them as NaN."
+                )
+        if self.count == 0:
+            raise ValueError("all values are missing (NaN): there is nothing to fit.")
+
+    def _spread(self, given: Any, what: str) -> PyTree:
+        trees = given if jax.tree.structure(given) == jax.tree.structure(self.values) else None  # type: ignore[operator]
+
+        def spread(leaf: np.ndarray, own: Any) -> np.ndarray:
+            array = np.asarray(1.0 if own is None else own, np.float64)
+            low = np.min(array) if array.size else -1.0
+            if not np.isfinite(array).all() or low < 0 or (what == "sigma" and low == 0):
+                raise ValueError(
+                    f"{what}={own!r}: {'sigma must be' if what == 'sigma' else 'weights must be'} finite and positive."
+                )
+            try:
+                return np.broadcast_to(array, leaf.shape)
+            except ValueError:
+                raise ValueError(
+                    f"{what} has shape {array.shape}, which does not fit values of shape {leaf.shape}."
+                ) from None
+
+        if trees is not None and len(jax.tree.leaves(self.values)) > 1:
+            return jax.tree.map(spread, self.values, trees)
+        return jax.tree.map(lambda leaf: spread(leaf, given), self.values)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run that was measured: its observations, initial state and controls. `wl.fit` takes one or several.
+
+    `state` None: the first observation of the whole state; `t0` None: the first time of the observations.
+    """
+
+    observations: Any  # one Observations or several; a tuple afterwards
+    state: PyTree = None
+    controls: Signal | Callable | None = None
+    t0: float | None = None
+
+    def __post_init__(self) -> None:
+        several = self.observations
+        if not isinstance(several, (tuple, list)):
+            several = (several,)
+        for one in several:
+            if not isinstance(one, Observations):
+                raise TypeError(f"observations has type {type(one).__name__}; write wl.Observations(ts, values).")
+        object.__setattr__(self, "observations", tuple(several))
+        object.__setattr__(self, "controls", as_signal(self.controls))
+
+    @property
+    def ts(self) -> np.ndarray:
+        """All times at which the state is needed, increasing."""
+        return np.unique(np.concatenate([o.ts for o in self.observations]))
+
+    @property
+    def start(self) -> float:
+        """The time of the initial state."""
+        return float(self.ts[0]) if self.t0 is None else float(self.t0)
+
+    def initial_state(self) -> PyTree:
+        """The initial state given, or else the first observation. **Raises** `ValueError` when there is none."""
+        if self.state is not None:
+            return self.state
+        for o in self.observations:
+            first = jax.tree.map(lambda v: v[0], o.values)
+            complete = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(first))
+            if o.observe is None and o.ts[0] == self.start and complete:
+                return first
+        raise ValueError(
+            "the initial state is not known: the first observation is not the whole state. Pass it to fit as its third "
+            'argument, and free={"y0": ...} to estimate it.'
+        )
+
+
+class Comparison(eqx.Module):
+    """The numerical part of `Observations`, for compiled functions: residuals of simulated states.
+
+    `rows` picks the observation times among the run's; `values`, `factors` (sqrt(weight) / sigma) and `present` are
+    structured as what was observed.
+    """
+
+    rows: Any
+    values: PyTree
+    factors: PyTree
+    present: PyTree
+    observe: Any = eqx.field(static=True)
+    logarithmic: bool = eqx.field(static=True)
+
+    def residuals(self, ts: Array, states: PyTree, system: Any) -> Float[Array, " k"]:
+        """Residuals in units of sigma (of 1 where sigma is not known), zero for missing values.
+
+        **Raises** `ValueError` when the observed part of the state is not shaped as what was measured.
+        """
+        ts, states = jax.tree.map(lambda v: v[self.rows], (ts, states))
+        predicted = self.observed(ts, states, system)
+        self._check(predicted)
+        parts = []
+        leaves = zip(*map(jax.tree.leaves, (predicted, self.values, self.factors, self.present)), strict=True)
+        for model, value, factor, present in leaves:
+            value, factor = value.astype(model.dtype), factor.astype(model.dtype)
+            if self.logarithmic:
+                difference = jnp.log(jnp.where(model > 0, model, jnp.nan)) - jnp.log(value)
+            else:
+                difference = model - value
+            parts.append(jnp.where(present, difference * factor, 0.0).ravel())
+        return jnp.concatenate(parts)
+
+    def observed(self, ts: Array, states: PyTree, system: Any) -> PyTree:
+        """The observed part of states with time first, at times ts."""
+        what = self.observe
+        if what is None:
+            return states
+        if callable(what):
+            if len(inspect.signature(what).parameters) == 1:
+                return jax.vmap(what)(states)
+            return jax.vmap(lambda t, y: what(t, y, system))(ts, states)
+        if isinstance(what, tuple):
+            return jnp.stack([_component(states, w) for w in what], axis=1)
+        return _component(states, what)
+
+    def _check(self, predicted: PyTree) -> None:
+        if jax.tree.structure(predicted) != jax.tree.structure(self.values):  # type: ignore[operator]
+            raise ValueError(
+                f"the values are {_structure(self.values)}, but the observed part of the state is "
+                f"{_structure(predicted)}: give values of the same structure, or say observe=..."
+            )
+        for got, want in zip(jax.tree.leaves(predicted), jax.tree.leaves(self.values), strict=True):
+            if got.shape != want.shape:
+                raise ValueError(
+                    f"the data have {_columns(want)}, but the observed part of the state has {_columns(got)}: one column "
+                    "for each observed component is needed, or observe=... to say which were measured."
+                )
+
+
+def _columns(rows: Any) -> str:
+    if rows.ndim == 1:
+        return "one number at each time"
+    return f"{' x '.join(map(str, rows.shape[1:]))} numbers at each time"
+
+
+def _structure(tree: PyTree) -> str:
+    if isinstance(tree, dict):
+        return f"a dict with keys {', '.join(map(str, tree))}"
+    return f"a {type(tree).__name__} of {len(tree)}" if isinstance(tree, (tuple, list)) else "one array"
+
+
+def _component(states: PyTree, what: int | str) -> Any:
+    try:
+        if isinstance(states, dict):
+            return states[what]
+        if isinstance(what, str):
+            return getattr(states, what)
+        if isinstance(states, (tuple, list)):
+            return states[what]
+        if not -states.shape[1] <= what < states.shape[1]:
+            raise IndexError
+        return states[:, what]
+    except (KeyError, AttributeError, IndexError):
+        raise ValueError(f"observe={what!r}: the state has no such component.") from None
+
+
+def _times(ts: Any) -> np.ndarray:
+    array = np.asarray(ts, np.float64)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"ts has shape {array.shape}; it must be a list of times, shape [m].")
+    if not np.isfinite(array).all():
+        raise ValueError("ts contains NaN or infinite times: drop those rows.")
+    falls = np.flatnonzero(np.diff(array) <= 0)
+    if falls.size:
+        i = int(falls[0])
+        raise ValueError(
+            f"ts must increase, but ts[{i}] = {array[i]:.6g} is followed by ts[{i + 1}] = {array[i + 1]:.6g}."
+        )
+    return array
+
+
+def _rows(values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            "values are not all numbers: convert text columns first, and mark missing values by NaN."
+        ) from None

@@ -1,0 +1,88 @@
+"""Long runs in parts: a progress bar with simulated time and rate."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from jaxtyping import PyTree
+
+from ..core.transforms import jit
+from ..solvers.adaptive import Adaptive, begin, go_on
+from ..solvers.problems import Options, Solution
+from ..solvers.signals import Signal
+
+STEPS_IN_FIRST_PART = 20_000
+STEPS_IN_LATER_PARTS = 100_000
+
+
+def solve_in_parts(
+    system: Any,
+    state: PyTree,
+    controls: Signal | None,
+    t0: Any,
+    ts: Any,
+    options: Options,
+    solver: Adaptive,
+    *,
+    always: bool,
+) -> Solution:
+    """Solve as `solver.solve` does, to the last bit, but in parts of many steps with a progress bar between them.
+
+    Most runs end within the first part and cost nothing extra. The bar appears when `always`, or on a terminal.
+    """
+    limit = int(options.max_steps)
+    budget = min(STEPS_IN_FIRST_PART, limit)
+    arguments = (system, state, controls, t0, ts, options, solver)
+    solution, progress, rows, goes_on = _first_part(*arguments, np.int32(budget))
+    if budget == limit or not bool(goes_on):
+        return solution
+    with ProgressBar(float(t0), float(ts[-1]), shown=always or sys.stderr.isatty()) as bar:
+        while budget < limit and bool(goes_on):
+            bar.reach(float(progress.t))
+            budget = min(budget + STEPS_IN_LATER_PARTS, limit)
+            solution, progress, rows, goes_on = _later_part(*arguments, progress, rows, np.int32(budget))
+        bar.reach(float(progress.t))
+    return solution
+
+
+@jit
+def _first_part(system, state, controls, t0, ts, options, solver, budget):
+    problem = system.problem(state, controls)
+    started = begin(problem, t0, ts, options, solver.methods(options))
+    return go_on(problem, started, ts, budget, options, solver.methods(options))
+
+
+@jit
+def _later_part(system, state, controls, t0, ts, options, solver, progress, rows, budget):
+    del t0
+    problem = system.problem(state, controls)
+    return go_on(problem, (progress, rows), ts, budget, options, solver.methods(options))
+
+
+class ProgressBar:
+    """A tqdm bar over simulated time; silent without tqdm or when not `shown`."""
+
+    def __init__(self, start: float, end: float, *, shown: bool, unit: str = "t"):
+        self._bar: Any = None
+        self._start = start
+        if shown:
+            try:
+                from tqdm import tqdm
+            except ImportError:
+                return
+            form = "{desc}{percentage:3.0f}%|{bar}| {n:.6g}/{total:.6g} {unit} [{elapsed}<{remaining}, {rate_fmt}]"
+            self._bar = tqdm(total=end - start, unit=unit, bar_format=form, leave=False)
+
+    def reach(self, t: float) -> None:
+        """Move the bar to simulated time t."""
+        if self._bar is not None and np.isfinite(t):
+            self._bar.update(t - self._start - self._bar.n)
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._bar is not None:
+            self._bar.close()

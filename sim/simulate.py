@@ -1,0 +1,233 @@
+"""`simulate`: one run of one system, from plain Python or inside any transformation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from ..core.precision import check_tolerances, default_float, default_tolerances
+from ..core.status import Code, raise_if_failed
+from ..core.transforms import jit
+from ..solvers import choose_solver
+from ..solvers.adaptive import Adaptive
+from ..solvers.problems import Options, Solution, Solver
+from ..solvers.sensitivity import GRADIENTS
+from ..solvers.signals import Signal, as_signal
+from .progress import solve_in_parts
+from .trajectory import Trajectory
+
+REMEDIES = {
+    Code.STEP_LIMIT: "Raise max_steps, loosen rtol and atol, or name another solver (solver='rodas5p' for stiff problems).",
+    Code.STEP_TOO_SMALL: "The solution may become infinite or jump there: end the run earlier (t1=...), check the "
+    "parameters, or smooth the jump.",
+    Code.NON_FINITE: "Check the vector field at that state (division by zero, root or logarithm of a negative number), "
+    "the parameters, or end the run earlier (t1=...).",
+}
+
+
+def simulate(
+    system: Any,
+    state: PyTree,
+    *,
+    ts: Any = None,
+    t0: Any = None,
+    t1: Any = None,
+    dt: Any = None,
+    steps: int | None = None,
+    solver: str | Solver | Any = "auto",
+    rtol: Any = None,
+    atol: Any = None,
+    controls: Any = None,
+    key: Any = None,
+    gradient: str = "auto",
+    max_steps: int | Array = 1_000_000,
+    progress: bool | None = None,
+    throw: bool = True,
+) -> Trajectory:
+    """Run a system from a state and return its `Trajectory`.
+
+    **Arguments**
+
+    - `system`: what evolves, such as `wl.ode.System`; `state`: its initial state (numbers, array, tuple, dict or
+      Module).
+    - Times, one of: `ts` [n], increasing, states are stored there and the run starts at `ts[0]` (or at `t0`);
+      `t1` (and `t0`, default 0): states at the beginning and the end; `dt` and `steps`: fixed steps, each stored.
+      `dt` with `ts` or `t1` takes fixed steps too, the last one shortened.
+    - `solver`: `"auto"` (explicit, handing over to a stiff solver when the problem proves stiff), a name such as
+      `"tsit5"`, `"rodas5p"`, `"kvaerno5"` (see `wl.solvers.names()`), or a diffrax solver.
+    - `rtol`, `atol`: tolerances of each step's error; by default 1e-6 and 1e-9 in float64, 1e-4 and 1e-6 in float32.
+    - `controls`: `wl.Sampled(times, values)` or a function of time, given to the field as its last argument.
+    - `key`: randomness, for systems with noise: an integer seed or a JAX key.
+    - `gradient`: `"forward"` sensitivities (cheap for few parameters, any order of derivative, also serve reverse
+      mode), `"reverse"` (checkpointed, for many parameters; no forward mode), or `"auto"`: forward up to 24
+      differentiated numbers.
+    - `max_steps`: most attempted steps; `progress`: a progress bar (by default on terminals, once a run takes long);
+      `throw`: raise on failure when called from plain Python.
+
+    **Raises** `ValueError` for input that makes no sense, and `SimulationError` (with the status and what was computed
+    so far) when the run fails. Under `jit`, `vmap` or `grad` nothing is raised for a failed run: the status comes back
+    as data, and states after the failure are NaN.
+    """
+    state = as_state(state)
+    dtype = _dtype(state)
+    t0, ts, dt = _times(ts, t0, t1, dt, steps, dtype)
+    controls = as_signal(controls)
+    _check_controls(controls, t0, ts)
+    if gradient not in GRADIENTS:
+        raise ValueError(f"gradient={gradient!r}: write 'auto', 'forward' or 'reverse'.")
+    if isinstance(max_steps, int) and max_steps < 1:
+        raise ValueError(f"max_steps={max_steps}: at least one step is needed.")
+    default_rtol, default_atol = default_tolerances(dtype)
+    rtol = default_rtol if rtol is None else rtol
+    atol = default_atol if atol is None else atol
+    check_tolerances(rtol, atol, dtype)
+    options = Options(
+        rtol=_array(rtol, dtype),
+        atol=_array(atol, dtype),
+        dt=dt,
+        max_steps=max_steps,
+        key=_as_key(key),
+        gradient=gradient,
+    )
+    chosen = choose_solver(solver)
+    arguments = (system, state, controls, t0, ts, options, chosen)
+    traced = any(_traced(leaf) for leaf in jax.tree.leaves(arguments))
+    if isinstance(chosen, Adaptive) and not traced and progress is not False:
+        solution = solve_in_parts(system, state, controls, t0, ts, options, chosen, always=bool(progress))
+    else:
+        solution = _solve(*arguments)
+    run = Trajectory(jnp.asarray(ts), solution.states, solution.final, solution.status, solution.stats, solution.event)
+    if throw and not traced:  # inside a transformation the status comes back as data
+        raise_if_failed(run.status, remedy=REMEDIES, trajectory=run)
+    return run
+
+
+@jit
+def _solve(system, state, controls, t0, ts, options, solver) -> Solution:
+    return solver.solve(system.problem(state, controls), t0, ts, options)
+
+
+def as_state(state: PyTree) -> PyTree:
+    """The state with every number as a float array (a list of numbers becomes one array), checked to be finite.
+
+    **Raises** `ValueError` naming the component that is NaN or infinite, `TypeError` for what is not a number.
+    """
+    state = jax.tree.map(_as_float_array, state, is_leaf=lambda x: isinstance(x, list))
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    if not leaves:
+        raise ValueError("state is empty: pass the initial state, e.g. [30.0, 4.0].")
+    for path, leaf in leaves:
+        if not _traced(leaf) and not np.isfinite(leaf).all():
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(np.asarray(leaf)))[0])
+            where = jax.tree_util.keystr(path) + "".join(f"[{i}]" for i in index)
+            value = float(np.asarray(leaf)[index])
+            raise ValueError(
+                f"the initial state is not finite: state{where} = {value}. Every component needs a finite number."
+            )
+    return state
+
+
+def _as_float_array(value: Any) -> Array | np.ndarray:
+    if _traced(value) or isinstance(value, jax.Array):
+        array = value
+    else:
+        try:
+            array = (
+                np.asarray(jnp.stack(value))
+                if isinstance(value, list) and any(_is_jax(v) for v in value)
+                else np.asarray(value)
+            )
+        except jax.errors.TracerArrayConversionError:
+            array = jnp.stack(value)
+        if array.dtype == object or array.dtype.kind in "USmM":
+            raise TypeError(f"the state holds {value!r}, which is not a number.")
+        if isinstance(value, (int, float, list)) or array.dtype.kind in "iub":
+            array = array.astype(default_float()) if not _traced(array) else array
+        array = array if _traced(array) else array.astype(jax.dtypes.canonicalize_dtype(array.dtype), copy=False)
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise TypeError("the state is complex: split it into real and imaginary parts.")
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(default_float())
+
+
+def _is_jax(value: Any) -> bool:
+    return isinstance(value, jax.Array) or _traced(value)
+
+
+def _dtype(state: PyTree) -> np.dtype:
+    return np.dtype(jnp.result_type(*jax.tree.leaves(state)))
+
+
+def _traced(value: Any) -> bool:
+    return isinstance(value, jax.core.Tracer)
+
+
+def _as_key(key: Any) -> Any:
+    return jax.random.key(key) if isinstance(key, (int, np.integer)) else key
+
+
+def _times(ts: Any, t0: Any, t1: Any, dt: Any, steps: int | None, dtype: np.dtype) -> tuple[Any, Any, Any]:
+    """Start, output times and fixed step from the ways in which a user may give them."""
+    if ts is not None and (t1 is not None or steps is not None):
+        raise ValueError("ts already says when to end: pass ts alone, or t1, or dt and steps.")
+    if steps is not None:
+        if dt is None or t1 is not None:
+            raise ValueError("steps needs dt, and excludes t1: pass dt=0.01, steps=1000.")
+        if int(steps) < 1:
+            raise ValueError(f"steps={steps}: at least one step is needed.")
+        begin = 0.0 if t0 is None else t0
+        ts = _array(begin, dtype) + _array(dt, dtype) * np.arange(int(steps) + 1, dtype=dtype)
+    elif ts is None:
+        if t1 is None:
+            raise ValueError("no times were given: pass ts=times, or t1=end, or dt=step and steps=count.")
+        begin = _array(0.0 if t0 is None else t0, dtype)
+        pair = (begin, _array(t1, dtype))
+        if not any(_traced(x) for x in pair) and pair[1] <= begin:
+            raise ValueError(f"t1={float(pair[1]):.6g} must lie after the start t0={float(begin):.6g}.")
+        ts = jnp.stack(pair) if any(_traced(x) for x in pair) else np.stack(pair)
+    ts = _array(ts, dtype)
+    if ts.ndim != 1 or ts.shape[0] == 0:
+        raise ValueError(
+            f"ts has shape {ts.shape}; it must be a list of times, shape [n]. For a single end time pass t1."
+        )
+    t0 = ts[0] if t0 is None else _array(t0, dtype)
+    dt = None if dt is None else _array(dt, dtype)
+    _check_times(t0, ts, dt)
+    return t0, ts, dt
+
+
+def _array(value: Any, dtype: np.dtype) -> Any:
+    return value.astype(dtype) if _traced(value) else np.asarray(value, dtype)
+
+
+def _check_times(t0: Any, ts: Any, dt: Any) -> None:
+    if _traced(ts) or _traced(t0):
+        return
+    if not (np.isfinite(ts).all() and np.isfinite(t0)):
+        raise ValueError("ts contains NaN or infinite times: every time must be a finite number.")
+    falls = np.flatnonzero(np.diff(ts) <= 0)
+    if falls.size:
+        i = int(falls[0])
+        raise ValueError(
+            f"ts must increase, but ts[{i}] = {ts[i]:.6g} is followed by ts[{i + 1}] = {ts[i + 1]:.6g}: sort the times "
+            "and drop repeated ones (in float32, times closer than 1e-7 of their size are the same)."
+        )
+    if t0 > ts[0]:
+        raise ValueError(f"t0={float(t0):.6g} lies after the first output time {float(ts[0]):.6g}: start earlier.")
+    if dt is not None and not _traced(dt) and not (np.isfinite(dt) and dt > 0):
+        raise ValueError(f"dt={float(dt):.6g}: a step must be a positive number.")
+
+
+def _check_controls(controls: Signal | None, t0: Any, ts: Any) -> None:
+    span = None if controls is None else controls.span()
+    if span is None or _traced(ts) or _traced(t0):
+        return
+    slack = 1e-6 * (span[1] - span[0])
+    if float(t0) < span[0] - slack or float(ts[-1]) > span[1] + slack:
+        raise ValueError(
+            f"controls are known from t = {span[0]:.6g} to {span[1]:.6g}, but the run goes from {float(t0):.6g} to "
+            f"{float(ts[-1]):.6g}: give samples that cover the run, or shorten it."
+        )

@@ -1,0 +1,32 @@
+"""How equations are solved: steppers, control of their error, derivatives of whole runs, least squares.
+
+A solver is named (`"auto"`, `"tsit5"`, `"kvaerno5"`, ...; `names()` lists all) or given as an object.
+"""
+
+from .choice import choose_solver, names
+from .continuation import GrowingHorizon
+from .covariance import covariance
+from .least_squares import Descent, Outcome, Tolerances, levenberg_marquardt
+from .multistart import find_minimum
+from .problems import InitialValueProblem, Options, Solution, Solver, Stats
+from .signals import FunctionSignal, Sampled, Signal
+
+__all__ = [
+    "Descent",
+    "FunctionSignal",
+    "GrowingHorizon",
+    "InitialValueProblem",
+    "Options",
+    "Outcome",
+    "Sampled",
+    "Signal",
+    "Solution",
+    "Solver",
+    "Stats",
+    "Tolerances",
+    "choose_solver",
+    "covariance",
+    "find_minimum",
+    "levenberg_marquardt",
+    "names",
+]

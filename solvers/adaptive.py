@@ -1,0 +1,153 @@
+"""The default solvers: explicit Tsit5, stiff Rodas5P, and the choice between them while running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Bool, Float, Int
+
+from ..core.status import Code, Status
+from .events import locate_event
+from .integrate import EXPLICIT, STIFF, Method, Progress, advance, start
+from .problems import FlatField, InitialValueProblem, Options, Solution, Solver, Stats
+from .sensitivity import count_outputs, differentiable
+from .step_control import StepControl
+
+METHODS: dict[str, tuple[Method, ...]] = {"auto": (EXPLICIT, STIFF), "tsit5": (EXPLICIT,), "rodas5p": (STIFF,)}
+
+
+class Adaptive(Solver):
+    """One-step methods with error control and dense output.
+
+    `"auto"` starts with the explicit pair Tsit5 and hands over to the stiff method Rodas5P when steps turn out to be
+    limited by stability instead of accuracy; `"tsit5"` and `"rodas5p"` stay with one. With `options.dt` steps are
+    fixed, and `"auto"` is Tsit5.
+    """
+
+    name: str = eqx.field(static=True, default="auto")
+
+    def methods(self, options: Options) -> tuple[Method, ...]:
+        """The methods of a run, in the order in which they take over."""
+        return METHODS[self.name][:1] if options.dt is not None else METHODS[self.name]
+
+    def solve(
+        self, problem: InitialValueProblem, t0: Float[Array, ""], ts: Float[Array, " k"], options: Options
+    ) -> Solution:
+        """States at `ts`, differentiable as `options.gradient` says."""
+        _check(problem)
+        methods = self.methods(options)
+        arrays, rest = eqx.partition((problem, t0, ts, options), eqx.is_array)
+        leaves, structure = jax.tree.flatten(arrays)
+
+        def run(gradient: str) -> Callable:
+            def evaluate(*values: Array) -> dict[str, Any]:
+                inputs = eqx.combine(jax.tree.unflatten(structure, values), rest)
+                return _run(*inputs, methods=methods, gradient=gradient)
+
+            return evaluate
+
+        out = differentiable(run("forward"), run("reverse"), options.gradient, count_outputs(problem, ts))(*leaves)
+        return _solution(problem, out, methods)
+
+
+def begin(
+    problem: InitialValueProblem, t0: Array, ts: Array, options: Options, methods: tuple[Method, ...]
+) -> tuple[Progress, Array]:
+    """The progress of a run at its start, and rows for its outputs, still empty."""
+    _check(problem)
+    field = _flat(problem)
+    y0 = ravel_pytree(problem.state)[0]
+    progress = start(field, t0, y0, ts[-1] - t0, _control(options), methods[0].order)
+    return progress, jnp.full((ts.shape[0], y0.shape[0]), jnp.nan, y0.dtype)
+
+
+def go_on(
+    problem: InitialValueProblem,
+    run: tuple[Progress, Array],
+    ts: Array,
+    budget: Int[Array, ""],
+    options: Options,
+    methods: tuple[Method, ...],
+) -> tuple[Solution, Progress, Array, Bool[Array, ""]]:
+    """Continue a run until `budget` steps have been attempted in all; the solution so far, where it stands, whether it goes on."""
+    field = _flat(problem)
+    progress, rows = advance(field, run[0], ts, run[1], _control(options), budget, methods)
+    solution = _solution(problem, _conclude(field, progress, ts, rows), methods)
+    return solution, progress, rows, progress.unfinished(ts.shape[0])
+
+
+def _check(problem: InitialValueProblem) -> None:
+    if problem.noise is not None:
+        raise ValueError(
+            "the system has noise, which 'auto', 'tsit5' and 'rodas5p' do not know: pass solver='euler' (Ito) or "
+            "solver='heun' (Stratonovich), with key=0 and dt=0.01, to simulate."
+        )
+
+
+def _flat(problem: InitialValueProblem) -> FlatField:
+    return FlatField(problem, ravel_pytree(problem.state)[1])
+
+
+def _control(options: Options) -> StepControl:
+    dt = None if options.dt is None else jax.lax.stop_gradient(options.dt)
+    return StepControl(rtol=options.rtol, atol=options.atol, dt=dt)
+
+
+def _run(problem, t0, ts, options, *, methods, gradient) -> dict[str, Any]:
+    field = _flat(problem)
+    progress, rows = begin(problem, t0, ts, options, methods)
+    progress, rows = advance(
+        field, progress, ts, rows, _control(options), jnp.asarray(options.max_steps), methods, gradient
+    )
+    return _conclude(field, progress, ts, rows)
+
+
+def _conclude(field: FlatField, progress: Progress, ts: Array, rows: Array) -> dict[str, Any]:
+    """The end of a run as plain arrays: event, last state, status."""
+    final, event = rows[-1], None
+    if field.problem.event is not None:
+        event, at_event = locate_event(field, progress)
+        rows = jnp.where((event.happened & (ts > event.t))[:, None], jnp.nan, rows)
+        final = jnp.where(event.happened, at_event, final)
+    code = jnp.where(progress.unfinished(ts.shape[0]), Code.STEP_LIMIT, progress.code)
+    final = jnp.where(code == Code.OK, final, jnp.nan)
+    return {
+        "rows": rows,
+        "final": final,
+        "code": code,
+        "t": progress.t,
+        "steps": progress.steps,
+        "rejected": progress.rejected,
+        "switched": progress.switched,
+        "event": event,
+    }
+
+
+def _solution(problem: InitialValueProblem, out: dict[str, Any], methods: tuple[Method, ...]) -> Solution:
+    _, unravel = ravel_pytree(problem.state)
+    failed = out["code"] != Code.OK
+    status = Status(
+        code=out["code"],
+        t=jnp.where(failed, out["t"], jnp.nan),
+        # Attempts are counted from 0: the last one made is the bad one, the limit stops the one after it.
+        step=jnp.where(failed, jnp.maximum(out["steps"] - (out["code"] != Code.STEP_LIMIT), 0), -1),
+    )
+    stats = Stats(
+        solver=methods[0].name,
+        steps=out["steps"],
+        rejected=out["rejected"],
+        switched_at=out["switched"],
+        stiff_solver=methods[1].name if len(methods) > 1 else None,
+    )
+    return Solution(
+        states=jax.vmap(unravel)(out["rows"]),
+        final=unravel(out["final"]),
+        status=status,
+        stats=stats,
+        event=out["event"],
+    )

@@ -1,0 +1,48 @@
+"""From what a user calls a solver to the solver."""
+
+from __future__ import annotations
+
+import difflib
+
+import diffrax as dfx
+
+from .adaptive import METHODS, Adaptive
+from .diffrax_bridge import Diffrax, diffrax_solvers
+from .problems import Solver
+from .symplectic import SCHEMES, Symplectic
+
+
+def names() -> dict[str, str]:
+    """Every solver that can be named, with what it is for."""
+    own = {
+        "auto": "explicit Tsit5, handing over to Rodas5P when the problem proves stiff (default)",
+        "tsit5": "explicit Runge-Kutta 5(4), adaptive or fixed step",
+        "rodas5p": "Rosenbrock 5(4) for stiff problems",
+    }
+    symplectic = dict.fromkeys(SCHEMES, "symplectic, fixed step, for wl.ode.Separable")
+    return own | symplectic | {name: f"diffrax.{kind.__name__}" for name, kind in diffrax_solvers().items()}
+
+
+def choose_solver(solver: str | Solver | dfx.AbstractSolver) -> Solver:
+    """The solver of this name (any case), or the solver itself; a diffrax solver is wrapped.
+
+    **Raises** `ValueError` for an unknown name, listing the near ones; `TypeError` for what is no solver.
+    """
+    if isinstance(solver, Solver):
+        return solver
+    if isinstance(solver, dfx.AbstractSolver):
+        return Diffrax(solver)
+    if not isinstance(solver, str):
+        raise TypeError(
+            f"solver has type {type(solver).__name__}; name one ('auto', 'tsit5', ...) or pass a solver object."
+        )
+    name = solver.lower()
+    if name in METHODS:
+        return Adaptive(name)
+    if name in SCHEMES:
+        return Symplectic(name)
+    if name in diffrax_solvers():
+        return Diffrax(diffrax_solvers()[name](), name)
+    near = difflib.get_close_matches(name, names(), n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(map(repr, near))}?" if near else "wl.solvers.names() lists them all."
+    raise ValueError(f"no solver is named {solver!r}; {hint}")

@@ -1,0 +1,264 @@
+"""The adaptive time loop: steps, acceptance, outputs between steps, switch to a stiff method, events, status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from ..core.loops import scan, while_loop
+from ..core.status import Code
+from .problems import FlatField
+from .rosenbrock import ORDER as RODAS5P_ORDER
+from .rosenbrock import rosenbrock_step
+from .runge_kutta import DENSE_TERMS, TSIT5, runge_kutta_step
+from .step_control import StepControl, same_time, too_small
+
+# Tsit5 is stable for h |lambda| up to 3.5 in most of the left half plane (2.7 five degrees off the imaginary axis), and
+# step control holds a stiff run right there. The estimate from the probe comes out smaller, by the share of the slow
+# components in it. After Hairer & Wanner, Solving ODEs II, IV.2, fifteen steps that exceed a threshold, not interrupted
+# by six that do not, prove stiffness. Measured over the zoo at tolerances from 1e-3 to 1e-10: at 2.5 the problems that
+# are not stiff gather 3 votes at most, and Robertson's has its fifteen after 32 to 128 steps (rtol 1e-3 to 1e-8).
+STRAINED = 2.5
+VOTES_TO_SWITCH = 15
+CALM_STEPS_TO_FORGET = 6
+# A stiff step costs several explicit ones, so that a run which is nearly over is finished as it began.
+STEPS_LEFT_WORTH_A_SWITCH = 300.0
+# States kept for the reverse pass: as many as fit these bytes, in each interval between outputs within these bounds.
+CHECKPOINT_BYTES = 2**28
+FEWEST_CHECKPOINTS, MOST_CHECKPOINTS = 4, 256
+# Parts of a step in which event functions are looked at, so that a there and back within one step is seen.
+EVENT_PARTS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A one-step method: its name, order, and step function (field, t, y, f, h, sizes of y) -> Proposal."""
+
+    name: str
+    order: int
+    step: Callable
+
+
+def _tsit5_step(field, t, y, f, h, scale):
+    del scale  # explicit steps solve no equations
+    return runge_kutta_step(TSIT5, field, t, y, f, h)
+
+
+EXPLICIT = Method("tsit5", TSIT5.order, _tsit5_step)
+STIFF = Method("rodas5p", RODAS5P_ORDER, rosenbrock_step)
+
+
+class Progress(eqx.Module):
+    """Everything a run carries from one attempted step to the next, so that it can be continued bit for bit."""
+
+    t: Float[Array, ""]
+    y: Float[Array, " n"]
+    f: Float[Array, " n"]
+    h: Float[Array, ""]
+    error: Float[Array, ""]
+    left: Float[Array, ""]
+    width: Float[Array, ""]
+    dense: Float[Array, "5 n"]
+    events: Float[Array, " m"]
+    fired: Bool[Array, " m"]
+    method: Int[Array, ""]
+    votes: Int[Array, ""]
+    calm: Int[Array, ""]
+    switched: Float[Array, ""]
+    steps: Int[Array, ""]
+    rejected: Int[Array, ""]
+    saved: Int[Array, ""]
+    code: Int[Array, ""]
+
+    @property
+    def running(self) -> Bool[Array, ""]:
+        """Neither failed nor ended by an event."""
+        return (self.code == Code.OK) & ~jnp.any(self.fired)
+
+    def unfinished(self, count: int) -> Bool[Array, ""]:
+        """Whether the run goes on: not ended, and fewer than `count` outputs saved."""
+        return self.running & (self.saved < count)
+
+
+def start(
+    field: FlatField,
+    t0: Float[Array, ""],
+    y0: Float[Array, " n"],
+    span: Float[Array, ""],
+    control: StepControl,
+    order: int,
+) -> Progress:
+    """The beginning of a run at (t0, y0) over a length of time `span`."""
+    f = field(t0, y0)
+    events = field.events(t0, y0)
+    one, count = jnp.ones_like(t0), jnp.zeros((), jnp.int32)
+    finite = jnp.all(jnp.isfinite(f)) & jnp.all(jnp.isfinite(y0))
+    return Progress(
+        t=t0, y=y0, f=f, h=control.first_step(field, t0, y0, f, jax.lax.stop_gradient(span), order),
+        error=one, left=t0, width=one,
+        # Of width one, with the slope of the field: so the output at t0 has the right derivative by its time.
+        dense=jnp.concatenate([y0[None], f[None], jnp.zeros((DENSE_TERMS - 2, y0.shape[0]), y0.dtype)]),
+        events=events, fired=jnp.zeros(events.shape, bool),
+        method=count, votes=count, calm=count, switched=jnp.full_like(t0, jnp.nan),
+        steps=count, rejected=count, saved=count,
+        code=jnp.where(finite, Code.OK, Code.NON_FINITE).astype(jnp.int32),
+    )
+
+
+def advance(
+    field: FlatField,
+    progress: Progress,
+    ts: Float[Array, " k"],
+    rows: Float[Array, "k n"],
+    control: StepControl,
+    budget: Int[Array, ""],
+    methods: tuple[Method, ...],
+    gradient: Literal["forward", "reverse"] = "forward",
+) -> tuple[Progress, Float[Array, "k n"]]:
+    """Go on until every output time is reached, the run ends, or `budget` steps have been attempted in all.
+
+    Rows of output times that are not reached keep what they held. Calling again with what came back and a larger
+    budget goes on as if there had been no interruption.
+    """
+    breaks = field.problem.breakpoints()
+    breaks = None if breaks is None else breaks.astype(progress.t.dtype)
+    # The memory of the reverse pass is bounded here and not by rematerialising the intervals: a second computation of
+    # an interval rounds differently, error control then takes slightly different steps, and the derivatives of
+    # neighbouring intervals would no longer belong to the same run.
+    kept = CHECKPOINT_BYTES // (len(methods) * ts.shape[0] * sum(x.nbytes for x in jax.tree.leaves(progress)))
+    checkpoints = int(min(max(kept, FEWEST_CHECKPOINTS), MOST_CHECKPOINTS)) if gradient == "reverse" else None
+
+    def interval(state: Progress, item: tuple) -> tuple[Progress, Array]:
+        target, index, row = item
+        for number, method in enumerate(methods):
+
+            def goes_on(s: Progress) -> Array:
+                return (s.t < target) & s.running & (s.steps < budget) & (s.method == number)
+
+            def attempt(s: Progress) -> Progress:
+                return _attempt(field, s, (target, ts[-1]), breaks, control, method, len(methods) > 1)
+
+            state = while_loop(goes_on, attempt, state, gradient=gradient, checkpoints=checkpoints)
+        due = (index >= state.saved) & (state.t >= target) & (state.code == Code.OK)
+        value = evaluate_dense(state, target)
+        # Where a step ends at the output its own end counts, free of the polynomial's rounding.
+        landed = jnp.where(state.t == target, state.y - value, 0.0)
+        value = value + jax.lax.stop_gradient(landed)
+        state = eqx.tree_at(lambda s: s.saved, state, state.saved + due)
+        return state, jnp.where(due, value, row)
+
+    return scan(interval, progress, (ts, jnp.arange(ts.shape[0]), rows))
+
+
+def evaluate_dense(progress: Progress, t: Float[Array, ""]) -> Float[Array, " n"]:
+    """The state at a time within the last step, from the method's own interpolant."""
+    theta = (t - progress.left) / progress.width
+    value = progress.dense[-1]
+    for coefficient in progress.dense[-2::-1]:
+        value = value * theta + coefficient
+    return value
+
+
+def _attempt(
+    field: FlatField,
+    s: Progress,
+    ends: tuple[Float[Array, ""], Float[Array, ""]],
+    breaks: Float[Array, " b"] | None,
+    control: StepControl,
+    method: Method,
+    may_switch: bool,
+) -> Progress:
+    """One attempted step by `method`, accepted or not; `ends` are the next output time and the end of the run."""
+    target, end = ends
+    stop, rate, f = _until_next_break(field, s, end, breaks)
+    fixed = control.dt is not None
+    h, clipped = _step_size(s, stop, fixed)
+    new = method.step(rate, s.t, s.y, f, h, control.sizes(s.y))
+    error = control.error_norm(new.error, s.y, new.y)
+    finite = jnp.all(jnp.isfinite(new.y)) & jnp.all(jnp.isfinite(new.f))
+    accept = finite & (fixed | (error <= 1.0))
+    if fixed:
+        following = s.h
+    else:
+        following = h * control.factor(jnp.where(finite, error, jnp.nan), s.error, method.order)
+        following = jax.lax.stop_gradient(jnp.where(clipped & accept, jnp.maximum(following, s.h), following))
+    hopeless = ~accept & (fixed | too_small(following, s.t))
+    code = jnp.where(hopeless, jnp.where(finite, Code.STEP_TOO_SMALL, Code.NON_FINITE), s.code)
+    t = jnp.where(clipped, stop, s.t + h)
+    if fixed:  # the sum of many steps misses an output time by rounding: that step's own end is the output
+        t = t + jax.lax.stop_gradient(jnp.where(same_time(t, target), target - t, 0.0))
+    moved = Progress(
+        t=t, y=new.y, f=new.f, h=following, error=jnp.maximum(error, 1e-4),
+        left=s.t, width=h, dense=new.dense, events=field.events(t, new.y), fired=s.fired,
+        method=s.method, votes=s.votes, calm=s.calm, switched=s.switched,
+        steps=s.steps, rejected=s.rejected, saved=s.saved, code=s.code,
+    )
+    if field.problem.event is not None:
+        fired = jnp.any(crossed(event_values(field, moved, s.events), field.problem.event_direction), axis=0)
+        moved = eqx.tree_at(lambda p: p.fired, moved, fired)
+    if may_switch and method is EXPLICIT:
+        moved = _vote(moved, control.ratio(new.probe, s.y, new.y), end, h)
+    stayed = eqx.tree_at(lambda p: p.h, s, following)
+    after = jax.tree.map(lambda a, b: jnp.where(accept, a, b), moved, stayed)
+    return eqx.tree_at(
+        lambda p: (p.steps, p.rejected, p.code), after, (s.steps + 1, s.rejected + ~accept, code.astype(s.code.dtype))
+    )
+
+
+def _step_size(s: Progress, stop: Array, fixed: bool) -> tuple[Array, Array]:
+    """The next step, and whether it is the one that ends at `stop`.
+
+    Only a step that ends there has a derivative, that of the time it ends: so starts, ends and breaks of a run have
+    exact ones, while the step sizes that error control chose are numbers.
+    """
+    remaining = stop - s.t
+    clipped = s.h * 1.01 >= remaining  # a last step one percent longer is better than one that is tiny
+    if not fixed:
+        return jnp.where(clipped, remaining, s.h), clipped
+    # A fixed step that ends at `stop` but for rounding keeps its size, so that runs in pieces take the same steps.
+    size = jnp.where(clipped & ~same_time(s.t + s.h, stop), remaining, s.h)
+    return size + jnp.where(clipped, remaining - jax.lax.stop_gradient(remaining), 0.0), clipped
+
+
+def _until_next_break(field, s, end, breaks):
+    """Where this step must end, the field as it is up to there, and its value at the beginning of the step."""
+    if breaks is None:
+        return end, field, s.f
+    following = jnp.concatenate([breaks, jnp.full((1,), jnp.inf, s.t.dtype)])
+    stop = jnp.minimum(end, following[jnp.searchsorted(breaks, s.t, side="right", method="scan_unrolled")])
+    piece = FlatField(field.problem.piece(s.t), field.unravel)
+    return stop, piece, piece(s.t, s.y) if field.problem.controls.jumps else s.f
+
+
+def _vote(s: Progress, stiffness: Array, end: Array, h: Array) -> Progress:
+    """Count the steps held back by stability; hand over to the next method when they prove the problem stiff."""
+    strained = stiffness > STRAINED
+    calm = jnp.where(strained, 0, s.calm + 1)
+    votes = jnp.where(strained, s.votes + 1, jnp.where(calm >= CALM_STEPS_TO_FORGET, 0, s.votes))
+    switch = (votes >= VOTES_TO_SWITCH) & (end - s.t > STEPS_LEFT_WORTH_A_SWITCH * h)
+    return eqx.tree_at(
+        lambda p: (p.calm, p.votes, p.method, p.switched),
+        s,
+        (calm, votes, jnp.where(switch, 1, s.method), jnp.where(switch, jax.lax.stop_gradient(s.t), s.switched)),
+    )
+
+
+def event_values(field: FlatField, s: Progress, first: Float[Array, " m"]) -> Float[Array, "p m"]:
+    """Event functions at the ends of the last step (`first` at its beginning) and of the parts of it."""
+    inner = s.left + jnp.linspace(0.0, 1.0, EVENT_PARTS + 1, dtype=s.t.dtype)[1:-1] * s.width
+    between = jax.vmap(lambda t: field.events(t, evaluate_dense(s, t)))(inner)
+    return jnp.concatenate([first[None], between, s.events[None]])
+
+
+def crossed(values: Float[Array, "p m"], direction: tuple[int, ...]) -> Bool[Array, "q m"]:
+    """In which parts each event function changes its sign in its direction."""
+    before, after = values[:-1], values[1:]
+    wanted = jnp.asarray(direction, values.dtype)
+    changed = ((before < 0) & (after >= 0)) | ((before > 0) & (after <= 0))
+    return changed & ((wanted == 0) | (jnp.sign(after - before) == wanted))

@@ -1,0 +1,174 @@
+"""What a solver is asked to solve and what it hands back.
+
+Physics builds an `InitialValueProblem`, a solver turns it into a `Solution`, and neither knows more of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from ..core.status import Status
+from .signals import Signal
+
+
+class InitialValueProblem(eqx.Module):
+    """dy/dt = rate(parameters, t, y, u(t)), y(t0) = state, with optional events, stiff part and noise.
+
+    Every function takes the system first, so that the functions are static and all numbers are leaves:
+
+    | field | signature | meaning |
+    | --- | --- | --- |
+    | `rate` | (system, t, y, u) -> dy | the vector field; u is None without controls |
+    | `implicit` | (system, t, y, u) -> dy | the stiff part of the field, for IMEX solvers; `rate` is then the rest |
+    | `noise` | (system, t, y, u) -> dy | diagonal diffusion coefficient, for stochastic solvers |
+    | `event` | (system, t, y) -> [m] | scalars whose change of sign ends the run |
+    | `separable` | (system, t, p) -> dq, (system, t, q) -> dp | velocity and force, for symplectic solvers |
+    """
+
+    system: PyTree
+    state: PyTree
+    controls: Signal | None = None
+    rate: Callable = eqx.field(static=True, kw_only=True)
+    implicit: Callable | None = eqx.field(static=True, default=None, kw_only=True)
+    noise: Callable | None = eqx.field(static=True, default=None, kw_only=True)
+    event: Callable | None = eqx.field(static=True, default=None, kw_only=True)
+    event_direction: tuple[int, ...] = eqx.field(static=True, default=(), kw_only=True)
+    separable: tuple[Callable, Callable] | None = eqx.field(static=True, default=None, kw_only=True)
+
+    def control(self, t: Float[Array, ""]) -> PyTree:
+        """The control at time t; None for a run without controls."""
+        return None if self.controls is None else self.controls(t)
+
+    def field(self, t: Float[Array, ""], y: PyTree) -> PyTree:
+        """The whole vector field, stiff part included, on a state of the user's structure."""
+        u = self.control(t)
+        rate = self.rate(self.system, t, y, u)
+        if self.implicit is None:
+            return rate
+        return jax.tree.map(jnp.add, rate, self.implicit(self.system, t, y, u))
+
+    def piece(self, t: Float[Array, ""]) -> InitialValueProblem:
+        """The problem as it is from t to the next breakpoint."""
+        if self.controls is None:
+            return self
+        return eqx.tree_at(lambda p: p.controls, self, self.controls.piece(t))
+
+    def breakpoints(self) -> Float[Array, " b"] | None:
+        """Times at which the field is not smooth and a step must end; None when there are none."""
+        return None if self.controls is None else self.controls.breakpoints()
+
+
+class FlatField(eqx.Module):
+    """The vector field and events of a problem on states flattened to one vector [n]."""
+
+    problem: InitialValueProblem
+    unravel: Callable = eqx.field(static=True)
+
+    def __call__(self, t: Float[Array, ""], y: Float[Array, " n"]) -> Float[Array, " n"]:
+        return ravel_pytree(self.problem.field(t, self.unravel(y)))[0].astype(y.dtype)
+
+    def events(self, t: Float[Array, ""], y: Float[Array, " n"]) -> Float[Array, " m"]:
+        """Values of the event functions; [0] when there are none."""
+        if self.problem.event is None:
+            return jnp.zeros((0,), y.dtype)
+        return jnp.asarray(self.problem.event(self.problem.system, t, self.unravel(y)), y.dtype)
+
+
+class EventRecord(eqx.Module):
+    """The event that ended a run: `index` of the event function (-1: none), its time `t` (NaN: none)."""
+
+    index: Int[Array, "..."]
+    t: Float[Array, "..."]
+
+    @property
+    def happened(self) -> Bool[Array, "..."]:
+        """Whether an event ended the run, per lane."""
+        return self.index >= 0
+
+
+class Stats(eqx.Module):
+    """How a run was solved: numbers per lane, read as attributes or by name, `run.stats["steps"]`.
+
+    `solver` is the solver's name; `steps` counts attempts, of which `rejected` were refused; `switched_at` is the time
+    at which a problem that proved stiff was handed to `stiff_solver` (NaN: never).
+    """
+
+    solver: str = eqx.field(static=True)
+    steps: Int[Array, "..."]
+    rejected: Int[Array, "..."]
+    switched_at: Float[Array, "..."]
+    stiff_solver: str | None = eqx.field(static=True, default=None)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.keys():
+            raise KeyError(f"no statistic named {name!r}; there are {', '.join(self.keys())}.")
+        return getattr(self, name)
+
+    def keys(self) -> tuple[str, ...]:
+        """Names of the statistics."""
+        return ("solver", "steps", "rejected", "switched_at", "stiff_solver")
+
+    def __repr__(self) -> str:
+        if isinstance(self.steps, jax.core.Tracer):
+            return f"Stats(solver={self.solver!r}, traced)"
+        steps, rejected = np.asarray(self.steps), np.asarray(self.rejected)
+        parts = [f"solver={self.solver!r}"]
+        if steps.ndim == 0:
+            parts += [f"steps={int(steps)}", f"rejected={int(rejected)}"]
+        else:
+            parts += [
+                f"steps={int(steps.min())}..{int(steps.max())}",
+                f"rejected={int(rejected.min())}..{int(rejected.max())}",
+            ]
+        switched = np.asarray(self.switched_at)
+        if np.isfinite(switched).any():
+            where = f"t = {float(np.nanmin(switched)):.6g}"
+            lanes = "" if switched.ndim == 0 else f" in {int(np.isfinite(switched).sum())} runs, first"
+            parts.append(f"proved stiff{lanes} at {where}: continued with {self.stiff_solver!r}")
+        return f"Stats({', '.join(parts)})"
+
+
+class Options(eqx.Module):
+    """What a run asks of its solver: tolerances, a fixed step or none, limits, the way to differentiate, noise key.
+
+    A `max_steps` given as an array is an argument of the compiled program, one given as a number part of it.
+    """
+
+    rtol: Float[Array, ""]
+    atol: Float[Array, ""]
+    dt: Float[Array, ""] | None
+    key: Array | None = None
+    max_steps: int | Int[Array, ""] = 1_000_000
+    gradient: str = eqx.field(static=True, default="auto")
+
+
+class Solution(eqx.Module):
+    """States at the times asked for (time first), the last state reached, and how the run went.
+
+    Rows of times that were not reached are NaN; `final` is the state at the last time or at the event that ended the
+    run, and NaN after a failure.
+    """
+
+    states: PyTree
+    final: PyTree
+    status: Status
+    stats: Stats
+    event: EventRecord | None = None
+
+
+class Solver(eqx.Module):
+    """A way to solve initial value problems. Small, frozen, without knowledge of the physics."""
+
+    def solve(
+        self, problem: InitialValueProblem, t0: Float[Array, ""], ts: Float[Array, " k"], options: Options
+    ) -> Solution:
+        """States at `ts` (increasing, none before `t0`)."""
+        raise NotImplementedError

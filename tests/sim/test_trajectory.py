@@ -1,0 +1,91 @@
+"""`Trajectory`: reading states by number and by time, slices, columns, words."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_systems import decay, predator_prey
+
+import worldline as wl
+
+
+@pytest.fixture(scope="module")
+def run():
+    return wl.simulate(predator_prey(), [1.0, 1.0], ts=np.linspace(0.0, 4.0, 81))
+
+
+def test_states_by_number(run):
+    assert len(run) == 81
+    np.testing.assert_array_equal(run[0], [1.0, 1.0])
+    np.testing.assert_array_equal(run[-1], run.final)
+    with pytest.raises(IndexError, match="state 81 of a run with 81 stored times"):
+        run[81]
+    with pytest.raises(TypeError, match="not by str"):
+        run["y"]
+
+
+def test_states_by_time(run):
+    np.testing.assert_allclose(run.at(0.5), run.states[10], rtol=1e-12)
+    np.testing.assert_array_equal(run[0.5], run.at(0.5))
+    fine = wl.simulate(predator_prey(), [1.0, 1.0], ts=[0.0, 1.2345])
+    # Between outputs 0.05 apart the cubic is good to the third power of that, times a few.
+    np.testing.assert_allclose(run.at(1.2345), fine.final, rtol=1e-3)
+    several = run.at([0.5, 4.0])
+    assert several.shape == (2, 2)
+    np.testing.assert_allclose(several, run.states[jnp.array([10, 80])], rtol=1e-12)
+    with pytest.raises(ValueError, match="t=4.5 lies outside the run, which spans 0 to 4"):
+        run.at(4.5)
+
+
+def test_interpolation_is_of_third_order():
+    fine = wl.simulate(decay(), 1.0, ts=np.linspace(0.0, 2.0, 41), rtol=1e-12, atol=1e-14, solver="tsit5")
+    errors = []
+    for run in (fine[::2], fine):
+        middle = run.ts[:-1] + 0.4 * np.diff(run.ts)
+        errors.append(np.abs(run.at(middle) - np.exp(-0.7 * middle))[2:-2].max())
+    assert np.log2(errors[0] / errors[1]) > 2.7, errors
+
+
+def test_slices_by_number_and_by_time(run):
+    part = run[10:21]
+    np.testing.assert_array_equal(part.ts, run.ts[10:21])
+    np.testing.assert_array_equal(part.final, run.states[20])
+    by_time = run[0.5:1.0]
+    np.testing.assert_array_equal(by_time.ts, part.ts)
+    np.testing.assert_array_equal(by_time.states, part.states)
+
+
+def test_columns_and_tables():
+    def field(t, y, p):
+        return jax.tree.map(jnp.zeros_like, y)
+
+    run = wl.simulate(wl.ode.System(field), {"q": 1.0, "v": [1.0, 2.0]}, ts=[0.0, 1.0])
+    columns = run.columns()
+    assert list(columns) == ["q", "v[0]", "v[1]"]
+    np.testing.assert_array_equal(columns["v[1]"], [2.0, 2.0])
+    table = run.to_pandas()
+    assert list(table.columns) == list(columns) and table.index.name == "t"
+    ts, states = run.to_numpy()
+    assert isinstance(ts, np.ndarray) and isinstance(states["v"], np.ndarray)
+
+
+def test_words(run):
+    text = repr(run)
+    assert "t = 0 to 4 at 81 times" in text and "status: ok" in text and "solver='tsit5'" in text
+    assert run.stats["steps"] == run.stats.steps
+    with pytest.raises(KeyError, match="no statistic named 'speed'; there are solver, steps"):
+        run.stats["speed"]
+
+
+def test_many_runs_are_not_read_as_one():
+    many = jax.vmap(lambda b: wl.simulate(predator_prey().replace(birth=b), [1.0, 1.0], t1=1.0))(jnp.array([1.0, 1.5]))
+    assert len(many) == 2 and "2 runs" in repr(many)
+    with pytest.raises(ValueError, match=r"works on one run, but this holds \(2,\) of them"):
+        many.at(0.5)
+
+
+def test_a_run_is_a_pytree_that_transformations_take(run):
+    doubled = jax.tree.map(lambda x: 2 * x, run)
+    np.testing.assert_array_equal(doubled.final, 2 * run.final)
+    at = jax.jit(lambda r: r.at(0.5))(run)
+    np.testing.assert_allclose(at, run.states[10], rtol=1e-12)

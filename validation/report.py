@@ -1,0 +1,122 @@
+"""What a validation comes to: rows of checks with their tolerances, as a table a person reads and as JSON."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Check:
+    """One number that must not exceed its tolerance."""
+
+    quantity: str  # the heading of its column
+    error: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is a number within the tolerance; NaN is not."""
+        return self.error <= self.tolerance
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case: what was found, how it was computed, and what broke where no checks could be made."""
+
+    name: str
+    checks: Sequence[Check] = ()
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)  # column heading -> for information
+    failure: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether there are checks and all of them passed."""
+        return self.failure is None and bool(self.checks) and all(check.passed for check in self.checks)
+
+    @property
+    def verdict(self) -> str:
+        """`ok`, or `FAILED` with the reason."""
+        if self.failure is not None:
+            return f"FAILED: {self.failure}"
+        if not self.checks:
+            return "FAILED: nothing was checked"
+        missed = [f"{c.quantity} (allowed {c.tolerance:.0e})" for c in self.checks if not c.passed]
+        return f"FAILED: {', '.join(missed)}" if missed else "ok"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All rows of one validation. `print(report)` shows the table, `report.passed` is the verdict."""
+
+    title: str
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()  # what the columns mean and where the tolerances come from
+
+    @property
+    def passed(self) -> bool:
+        """Whether there are rows and all of them passed."""
+        return bool(self.rows) and all(row.passed for row in self.rows)
+
+    def __str__(self) -> str:
+        facts = list(dict.fromkeys(key for row in self.rows for key in row.facts))
+        quantities = list(dict.fromkeys(check.quantity for row in self.rows for check in row.checks))
+        lines = [["problem", *facts, *quantities, "verdict"]]
+        for row in self.rows:
+            errors = {check.quantity: check.error for check in row.checks}
+            lines.append(
+                [
+                    row.name,
+                    *(_text(row.facts.get(key), ".3f") for key in facts),
+                    *(_text(errors.get(key), ".1e") for key in quantities),
+                    row.verdict,
+                ]
+            )
+        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+        numeric = range(1 + len([key for key in facts if self._is_text(key)]), len(lines[0]) - 1)
+        table = [
+            "  ".join(
+                cell.rjust(width) if i in numeric else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(line, widths))
+            ).rstrip()
+            for line in lines
+        ]
+        failed = sum(not row.passed for row in self.rows)
+        count = f"{len(self.rows)} problem{'s' if len(self.rows) != 1 else ''}"
+        summary = f"{count}, {'all ok' if not failed else f'{failed} FAILED'}"
+        return "\n".join([self.title, "", *table, "", summary, *(["", *self.notes] if self.notes else [])])
+
+    def _is_text(self, key: str) -> bool:
+        return any(isinstance(row.facts.get(key), str) for row in self.rows)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain values for JSON; errors that are no finite numbers are None."""
+        return {
+            "title": self.title,
+            "passed": self.passed,
+            "rows": [
+                {
+                    "problem": row.name,
+                    "passed": row.passed,
+                    "verdict": row.verdict,
+                    "checks": [
+                        {
+                            "quantity": check.quantity,
+                            "error": check.error if math.isfinite(check.error) else None,
+                            "tolerance": check.tolerance,
+                            "passed": check.passed,
+                        }
+                        for check in row.checks
+                    ],
+                    **dict(row.facts),
+                }
+                for row in self.rows
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def _text(value: str | int | float | None, style: str) -> str:
+    if value is None:
+        return "-"
+    return format(value, style) if isinstance(value, float) else str(value)
