@@ -15,7 +15,6 @@ from enum import IntEnum
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from scipy.linalg import lapack
 
 Evaluate = Callable[[Float[np.ndarray, "k n"]], tuple[ArrayLike, ArrayLike]]
 
@@ -217,6 +216,8 @@ class Descent:
 
     def _factorise(self, free: NDArray) -> None:
         """Singular values and directions of the scaled Jacobian of the free unknowns, and the residuals along them."""
+        from scipy.linalg import lapack  # 0.1 s to import, which only fits shall spend
+
         self._free = free
         scale = self._scale[free]
         n = scale.size
