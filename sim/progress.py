@@ -36,13 +36,15 @@ def solve_in_parts(
     budget = min(STEPS_IN_FIRST_PART, limit)
     arguments = (system, state, controls, t0, ts, options, solver)
     solution, progress, rows, goes_on = _first_part(*arguments, np.int32(budget))
-    if budget == limit or not bool(goes_on):
+    if not bool(goes_on) or int(progress.steps) == limit:
         return solution
     with ProgressBar(float(t0), float(ts[-1]), shown=always or sys.stderr.isatty()) as bar:
-        while budget < limit and bool(goes_on):
-            bar.reach(float(progress.t))
-            budget = min(budget + STEPS_IN_LATER_PARTS, limit)
-            solution, progress, rows, goes_on = _later_part(*arguments, progress, rows, np.int32(budget))
+        while bool(goes_on) and int(progress.steps) < limit:
+            if int(progress.steps) >= budget:  # else it was handed over to the next method
+                bar.reach(float(progress.t))
+                budget = min(budget + STEPS_IN_LATER_PARTS, limit)
+            number = int(progress.method)
+            solution, progress, rows, goes_on = _later_part(number, *arguments, progress, rows, np.int32(budget))
         bar.reach(float(progress.t))
     return solution
 
@@ -50,15 +52,16 @@ def solve_in_parts(
 @jit
 def _first_part(system, state, controls, t0, ts, options, solver, budget):
     problem = system.problem(state, controls)
-    started = begin(problem, t0, ts, options, solver.methods(options))
-    return go_on(problem, started, ts, budget, options, solver.methods(options))
+    methods = solver.methods(options)
+    return go_on(problem, begin(problem, t0, ts, options, methods), ts, budget, options, methods, 0)
 
 
-@jit
-def _later_part(system, state, controls, t0, ts, options, solver, progress, rows, budget):
+@jit(static="number")
+def _later_part(number, system, state, controls, t0, ts, options, solver, progress, rows, budget):
+    """Goes on by the method of this number; each is compiled when a run first needs it."""
     del t0
     problem = system.problem(state, controls)
-    return go_on(problem, (progress, rows), ts, budget, options, solver.methods(options))
+    return go_on(problem, (progress, rows), ts, budget, options, solver.methods(options), number)
 
 
 class ProgressBar:

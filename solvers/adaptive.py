@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..core.status import Code, Status
 from .events import locate_event
-from .integrate import EXPLICIT, STIFF, Method, Progress, advance, start
+from .integrate import EXPLICIT, STIFF, Method, Progress, advance, advance_by, start
 from .problems import FlatField, InitialValueProblem, Options, Solution, Solver, Stats
 from .sensitivity import count_outputs, differentiable
 from .step_control import StepControl
@@ -73,10 +73,14 @@ def go_on(
     budget: Int[Array, ""],
     options: Options,
     methods: tuple[Method, ...],
+    number: int,
 ) -> tuple[Solution, Progress, Array, Bool[Array, ""]]:
-    """Continue a run until `budget` steps have been attempted in all; the solution so far, where it stands, whether it goes on."""
+    """Continue a run by `methods[number]`, until that hands over or `budget` steps have been attempted in all.
+
+    Returns the solution so far, where it stands, and whether it goes on, by the method `progress.method`.
+    """
     field = _flat(problem)
-    progress, rows = advance(field, run[0], ts, run[1], _control(options), budget, methods)
+    progress, rows = advance_by(number, field, run[0], ts, run[1], _control(options), budget, methods)
     solution = _solution(problem, _conclude(field, progress, ts, rows), methods)
     return solution, progress, rows, progress.unfinished(ts.shape[0])
 

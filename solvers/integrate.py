@@ -123,6 +123,37 @@ def advance(
 ) -> tuple[Progress, Float[Array, "k n"]]:
     """Go on until every output time is reached, the run ends, or `budget` steps have been attempted in all.
 
+    The methods take their turns, each for the rest of the run or until it hands over to the next.
+    """
+    state = advance_by(0, field, progress, ts, rows, control, budget, methods, gradient)
+    for number in range(1, len(methods)):
+
+        def go_on(state: tuple) -> tuple:
+            return advance_by(number, field, state[0], ts, state[1], control, budget, methods, gradient)
+
+        def has_turn(state: tuple) -> Bool[Array, ""]:
+            progress = state[0]
+            return (progress.method == number) & progress.unfinished(ts.shape[0]) & (progress.steps < budget)
+
+        # A loop of one round: unlike a condition, which runs both sides under vmap, it is left out when no lane needs
+        # it. The reverse pass does without, for it would compute the round again (see `advance_by`).
+        state = while_loop(has_turn, go_on, state) if gradient == "forward" else go_on(state)
+    return state
+
+
+def advance_by(
+    number: int,
+    field: FlatField,
+    progress: Progress,
+    ts: Float[Array, " k"],
+    rows: Float[Array, "k n"],
+    control: StepControl,
+    budget: Int[Array, ""],
+    methods: tuple[Method, ...],
+    gradient: Literal["forward", "reverse"] = "forward",
+) -> tuple[Progress, Float[Array, "k n"]]:
+    """As `advance`, by `methods[number]` alone, and also only until it hands over.
+
     Rows of output times that are not reached keep what they held. Calling again with what came back and a larger
     budget goes on as if there had been no interruption.
     """
@@ -133,18 +164,18 @@ def advance(
     # neighbouring intervals would no longer belong to the same run.
     kept = CHECKPOINT_BYTES // (len(methods) * ts.shape[0] * sum(x.nbytes for x in jax.tree.leaves(progress)))
     checkpoints = int(min(max(kept, FEWEST_CHECKPOINTS), MOST_CHECKPOINTS)) if gradient == "reverse" else None
+    may_switch = number + 1 < len(methods)
 
     def interval(state: Progress, item: tuple) -> tuple[Progress, Array]:
         target, index, row = item
-        for number, method in enumerate(methods):
 
-            def goes_on(s: Progress) -> Array:
-                return (s.t < target) & s.running & (s.steps < budget) & (s.method == number)
+        def goes_on(s: Progress) -> Array:
+            return (s.t < target) & s.running & (s.steps < budget) & (s.method == number)
 
-            def attempt(s: Progress) -> Progress:
-                return _attempt(field, s, (target, ts[-1]), breaks, control, method, len(methods) > 1)
+        def attempt(s: Progress) -> Progress:
+            return _attempt(field, s, (target, ts[-1]), breaks, control, methods[number], may_switch)
 
-            state = while_loop(goes_on, attempt, state, gradient=gradient, checkpoints=checkpoints)
+        state = while_loop(goes_on, attempt, state, gradient=gradient, checkpoints=checkpoints)
         due = (index >= state.saved) & (state.t >= target) & (state.code == Code.OK)
         value = evaluate_dense(state, target)
         # Where a step ends at the output its own end counts, free of the polynomial's rounding.
@@ -202,7 +233,7 @@ def _attempt(
     if field.problem.event is not None:
         fired = jnp.any(crossed(event_values(field, moved, s.events), field.problem.event_direction), axis=0)
         moved = eqx.tree_at(lambda p: p.fired, moved, fired)
-    if may_switch and method is EXPLICIT:
+    if may_switch:
         moved = _vote(moved, control.ratio(new.probe, s.y, new.y), end, h)
     stayed = eqx.tree_at(lambda p: p.h, s, following)
     after = jax.tree.map(lambda a, b: jnp.where(accept, a, b), moved, stayed)
