@@ -46,13 +46,14 @@ class Diffrax(Solver):
     ) -> Solution:
         """States at `ts`, differentiable as `options.gradient` says."""
         self._check(problem, options)
-        arrays, rest = eqx.partition((problem, t0, ts, options), eqx.is_array)
+        # The solver too: it may hold arrays of its own, and a function with a derivative rule must not close over them.
+        arrays, rest = eqx.partition((self, problem, t0, ts, options), eqx.is_array)
         leaves, structure = jax.tree.flatten(arrays)
 
         def run(adjoint: dfx.AbstractAdjoint) -> Callable:
             def evaluate(*values: Array) -> dict[str, Any]:
-                inputs = eqx.combine(jax.tree.unflatten(structure, values), rest)
-                return self._run(*inputs, adjoint=adjoint)
+                solver, *inputs = eqx.combine(jax.tree.unflatten(structure, values), rest)
+                return solver._run(*inputs, adjoint=adjoint)
 
             return evaluate
 
@@ -174,7 +175,9 @@ def _diffusion(t: Any, y: PyTree, problem: Any) -> lx.AbstractLinearOperator:
 def _brownian(problem: InitialValueProblem, t0: Array, ts: Array, options: Options, method) -> dfx.VirtualBrownianTree:
     areas: Any = dfx.BrownianIncrement
     if isinstance(method, dfx.AbstractSRK):
-        areas = method.minimal_levy_area
+        # The solver names the least it needs, an abstract class; the path is of a concrete one.
+        kinds = (dfx.BrownianIncrement, dfx.SpaceTimeLevyArea, dfx.SpaceTimeTimeLevyArea)
+        areas = next(kind for kind in kinds if issubclass(kind, method.minimal_levy_area))
     shape = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape, v.dtype), problem.state)
     assert options.dt is not None and options.key is not None
     t0, end, dt = jax.lax.stop_gradient((t0, ts[-1], options.dt))
