@@ -23,6 +23,7 @@ class Code(IntEnum):
     STEP_TOO_SMALL = 2
     NON_FINITE = 3
     CAPACITY_OVERFLOW = 4
+    INVALID_TIMES = 5
 
     @property
     def words(self) -> str:
@@ -34,6 +35,7 @@ _REMEDIES = {
     Code.STEP_TOO_SMALL: "It may be stiff or singular there: choose a stiff solver, or end the run earlier.",
     Code.NON_FINITE: "Check the model and its parameters there, or take smaller steps.",
     Code.CAPACITY_OVERFLOW: "Give a larger capacity when building the system.",
+    Code.INVALID_TIMES: "Output times must be finite and increase from the start of the run, and a step be positive.",
 }
 
 

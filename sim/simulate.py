@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
 from ..core.precision import check_tolerances, default_float, default_tolerances
-from ..core.status import Code, raise_if_failed
+from ..core.status import Code, Status, raise_if_failed
 from ..core.transforms import jit
 from ..solvers import choose_solver
 from ..solvers.adaptive import Adaptive
@@ -100,6 +101,8 @@ def simulate(
         solution = solve_in_parts(system, state, controls, t0, ts, options, chosen, always=bool(progress))
     else:
         solution = _solve(*arguments)
+    if any(_traced(x) for x in (t0, ts, dt)):
+        solution = _refuse_invalid_times(solution, t0, ts, dt)
     run = Trajectory(jnp.asarray(ts), solution.states, solution.final, solution.status, solution.stats, solution.event)
     if throw and not traced:  # inside a transformation the status comes back as data
         raise_if_failed(run.status, remedy=REMEDIES, trajectory=run)
@@ -109,6 +112,17 @@ def simulate(
 @jit
 def _solve(system, state, controls, t0, ts, options, solver) -> Solution:
     return solver.solve(system.problem(state, controls), t0, ts, options)
+
+
+def _refuse_invalid_times(solution: Solution, t0: Any, ts: Any, dt: Any) -> Solution:
+    """What `_check_times` raises for times whose values are known, as a status and NaN for those that are traced."""
+    valid = jnp.all(jnp.isfinite(ts)) & jnp.all(jnp.diff(ts) > 0) & (t0 <= ts[0])
+    if dt is not None:
+        valid &= dt > 0
+    states, final = jax.tree.map(lambda y: jnp.where(valid, y, jnp.nan), (solution.states, solution.final))
+    status = Status.fine(solution.status.t.dtype).fail(~valid, Code.INVALID_TIMES, jnp.nan, -1)
+    status = jax.tree.map(lambda a, b: jnp.where(valid, a, b), solution.status, status)
+    return eqx.tree_at(lambda s: (s.states, s.final, s.status), solution, (states, final, status))
 
 
 def as_state(state: PyTree) -> PyTree:
@@ -188,6 +202,8 @@ def _times(ts: Any, t0: Any, t1: Any, dt: Any, steps: int | None, dtype: np.dtyp
         if not any(_traced(x) for x in pair) and pair[1] <= begin:
             raise ValueError(f"t1={float(pair[1]):.6g} must lie after the start t0={float(begin):.6g}.")
         ts = jnp.stack(pair) if any(_traced(x) for x in pair) else np.stack(pair)
+    if isinstance(ts, (list, tuple)) and any(_traced(t) for t in ts):
+        ts = jnp.stack([jnp.asarray(t) for t in ts])
     ts = _array(ts, dtype)
     if ts.ndim != 1 or ts.shape[0] == 0:
         raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -173,7 +173,7 @@ def advance_by(
             return (s.t < target) & s.running & (s.steps < budget) & (s.method == number)
 
         def attempt(s: Progress) -> Progress:
-            return _attempt(field, s, (target, ts[-1]), breaks, control, methods[number], may_switch)
+            return _attempt(field, s, (target, ts[-1]), breaks, control, methods[number], may_switch, gradient)
 
         state = while_loop(goes_on, attempt, state, gradient=gradient, checkpoints=checkpoints)
         due = (index >= state.saved) & (state.t >= target) & (state.code == Code.OK)
@@ -204,16 +204,21 @@ def _attempt(
     control: StepControl,
     method: Method,
     may_switch: bool,
+    gradient: Literal["forward", "reverse"],
 ) -> Progress:
     """One attempted step by `method`, accepted or not; `ends` are the next output time and the end of the run."""
     target, end = ends
     stop, rate, f = _until_next_break(field, s, end, breaks)
     fixed = control.dt is not None
     h, clipped = _step_size(s, stop, fixed)
-    new = method.step(rate, s.t, s.y, f, h, control.sizes(s.y))
-    error = control.error_norm(new.error, s.y, new.y)
-    finite = jnp.all(jnp.isfinite(new.y)) & jnp.all(jnp.isfinite(new.f))
-    accept = finite & (fixed | (error <= 1.0))
+
+    def propose(rate: FlatField, s: Progress, f: Array, h: Array, control: StepControl) -> tuple:
+        new = method.step(rate, s.t, s.y, f, h, control.sizes(s.y))
+        error = control.error_norm(new.error, s.y, new.y)
+        finite = jnp.all(jnp.isfinite(new.y)) & jnp.all(jnp.isfinite(new.f))
+        return (new, error, finite), finite & (fixed | (error <= 1.0))
+
+    (new, error, finite), accept = (_guarded(propose) if gradient == "reverse" else propose)(rate, s, f, h, control)
     if fixed:
         following = s.h
     else:
@@ -240,6 +245,38 @@ def _attempt(
     return eqx.tree_at(
         lambda p: (p.steps, p.rejected, p.code), after, (s.steps + 1, s.rejected + ~accept, code.astype(s.code.dtype))
     )
+
+
+def _guarded(propose: Callable) -> Callable:
+    """`propose`, a function of pytrees that returns (result, accept), with no derivative where it does not accept.
+
+    What comes of a rejected step is thrown away, so that its cotangent in the reverse pass is zero. But zero times the
+    infinite slope of a root or a logarithm outside its domain is NaN; here it is zero.
+    """
+
+    def guarded(*inputs: Any) -> Any:
+        arrays, rest = eqx.partition(inputs, eqx.is_array)
+        leaves, structure = jax.tree.flatten(arrays)
+
+        @jax.custom_vjp
+        def run(*leaves: Array) -> Any:
+            return propose(*eqx.combine(jax.tree.unflatten(structure, leaves), rest))
+
+        def forward(*leaves: Array) -> Any:
+            out, pull = jax.vjp(lambda *x: propose(*eqx.combine(jax.tree.unflatten(structure, x), rest)), *leaves)
+            return out, (pull, out[1])
+
+        def backward(kept: tuple, cotangent: Any) -> tuple:
+            pull, accept = kept
+            return tuple(
+                slope if slope.dtype == jax.dtypes.float0 else jnp.where(accept, slope, 0.0)
+                for slope in pull(cotangent)
+            )
+
+        run.defvjp(forward, backward)
+        return run(*leaves)
+
+    return guarded
 
 
 def _step_size(s: Progress, stop: Array, fixed: bool) -> tuple[Array, Array]:
