@@ -10,13 +10,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-import optimistix as optx
 from jaxtyping import Array, Float, PyTree
 
+from ..core.precision import default_float
 from ..core.status import Code, Status
+from .diffrax_ends import FAILED_NON_FINITE, STAGE_ITERATIONS, Bisection, PatientChord, Watched, WatchedAdaptive
 from .fixed_steps import FixedSteps
 from .problems import EventRecord, InitialValueProblem, Options, Solution, Solver, Stats
-from .sensitivity import count_outputs, differentiable
+from .sensitivity import count_outputs, differentiable, hoisted
 from .signals import Before
 
 
@@ -58,9 +59,13 @@ class Diffrax(Solver):
             return evaluate
 
         forward, reverse = run(dfx.ForwardMode()), run(dfx.RecursiveCheckpointAdjoint())
+        if problem.closes_over_traced():
+            (forward, reverse), leaves = hoisted((forward, reverse), leaves)
         out = differentiable(forward, reverse, options.gradient, count_outputs(problem, ts))(*leaves)
         failed = out["code"] != Code.OK
-        status = Status(out["code"], jnp.where(failed, out["t"], jnp.nan), jnp.where(failed, out["steps"], -1))
+        # Attempts are counted from 0: the last one made is the bad one, the limit stops the one after it.
+        bad = jnp.maximum(out["steps"] - (out["code"] != Code.STEP_LIMIT), 0)
+        status = Status(out["code"], jnp.where(failed, out["t"], jnp.nan), jnp.where(failed, bad, -1))
         stats = Stats(self.label, out["steps"], out["rejected"], jnp.full_like(out["t"], jnp.nan))
         return Solution(out["states"], out["final"], status, stats, out["event"])
 
@@ -93,8 +98,8 @@ class Diffrax(Solver):
         """The solver; a named implicit one that takes fixed steps solves its stages to the run's tolerances."""
         if options.dt is None or not self.name or not isinstance(self.method, dfx.AbstractImplicitSolver):
             return self.method
-        finder = dfx.VeryChord(options.rtol, options.atol)  # type: ignore[arg-type]
-        return eqx.tree_at(lambda m: m.root_finder, self.method, finder)
+        finder = PatientChord(options.rtol, options.atol)  # type: ignore[arg-type]
+        return eqx.tree_at(lambda m: (m.root_finder, m.root_find_max_steps), self.method, (finder, STAGE_ITERATIONS))
 
     def _run(self, problem, t0, ts, options, *, adjoint) -> dict[str, Any]:
         fixed = options.dt is not None
@@ -104,11 +109,12 @@ class Diffrax(Solver):
         controller: Any
         if fixed:
             stops = None if problem.noise is None else jax.lax.stop_gradient(ts)
-            controller = FixedSteps(jax.lax.stop_gradient(options.dt), stops, breaks)
+            controller = Watched(FixedSteps(jax.lax.stop_gradient(options.dt), stops, breaks))
         else:
             controller = dfx.PIDController(rtol=options.rtol, atol=options.atol)
             if breaks is not None:
                 controller = dfx.ClipStepSizeController(controller, jump_ts=breaks)
+            controller = WatchedAdaptive(controller)
         solution = dfx.diffeqsolve(
             _terms(problem, t0, ts, options, self._is_imex(), self.method),
             self._method(options),
@@ -124,7 +130,7 @@ class Diffrax(Solver):
             max_steps=options.max_steps,
             throw=False,
         )
-        return _conclude(problem, ts, solution)
+        return _conclude(problem, t0, ts, solution)
 
 
 def diffrax_solvers() -> dict[str, Callable[[], dfx.AbstractSolver]]:
@@ -194,15 +200,14 @@ def _event(problem: InitialValueProblem) -> dfx.Event | None:
     event, count = problem.event, len(problem.event_direction)
 
     def condition(i: int) -> Callable:
-        return lambda t, y, args, **_: event(args.system, t, y)[i]
+        # Of the default float type whatever the state's: diffrax joins it with a Python number.
+        return lambda t, y, args, **_: event(args.system, t, y)[i].astype(default_float())
 
     wanted = tuple({1: True, -1: False, 0: None}[d] for d in problem.event_direction)
-    return dfx.Event(
-        tuple(condition(i) for i in range(count)), optx.Newton(rtol=1e-8, atol=1e-10), direction=wanted
-    )
+    return dfx.Event(tuple(condition(i) for i in range(count)), Bisection(), direction=wanted)
 
 
-def _conclude(problem: InitialValueProblem, ts: Array, solution: dfx.Solution) -> dict[str, Any]:
+def _conclude(problem: InitialValueProblem, t0: Array, ts: Array, solution: dfx.Solution) -> dict[str, Any]:
     assert solution.ys is not None and solution.ts is not None
     states, last = solution.ys
     final = jax.tree.map(lambda v: v[0], last)
@@ -217,16 +222,22 @@ def _conclude(problem: InitialValueProblem, ts: Array, solution: dfx.Solution) -
         )
     good = dfx.is_okay(solution.result)
     finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(v)) for v in jax.tree.leaves(final)]))
-    bad = jnp.where(solution.result == dfx.RESULTS.max_steps_reached, Code.STEP_LIMIT, Code.STEP_TOO_SMALL)
+    bad = jnp.where(solution.result == FAILED_NON_FINITE, Code.NON_FINITE, Code.STEP_TOO_SMALL)
+    bad = jnp.where(solution.result == dfx.RESULTS.max_steps_reached, Code.STEP_LIMIT, bad)
     code = jnp.where(good, jnp.where(finite, Code.OK, Code.NON_FINITE), bad).astype(jnp.int32)
     reached = jnp.where(stopped, ts <= t, True)
 
-    def mask(v: Array) -> Array:
-        seen = reached.reshape((-1,) + (1,) * (v.ndim - 1)) & jnp.isfinite(v)
-        return jnp.where(seen, v, jnp.nan)
+    never_moved = (t == t0) & (ts == t0)  # diffrax stores the start only with the first step that it keeps
+
+    def mask(v: Array, start: Array) -> Array:
+        def wide(x: Array) -> Array:
+            return x.reshape((-1,) + (1,) * (v.ndim - 1))
+
+        v = jnp.where(wide(never_moved), start, v)
+        return jnp.where(wide(reached) & jnp.isfinite(v), v, jnp.nan)
 
     return {
-        "states": jax.tree.map(mask, states),
+        "states": jax.tree.map(mask, states, problem.state),
         "final": jax.tree.map(lambda v: jnp.where(code == Code.OK, v, jnp.nan), final),
         "code": code,
         "t": t,

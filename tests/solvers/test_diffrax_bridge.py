@@ -124,12 +124,84 @@ def test_events_end_runs():
     np.testing.assert_allclose(run.final, [0.0, -np.sqrt(20 * 9.81)], atol=1e-6)
 
 
+def in_float32(system):
+    return jax.tree.map(lambda x: x.astype(jnp.float32) if hasattr(x, "dtype") else x, system)
+
+
+def test_events_in_float32_while_float64_is_on():
+    start, falling = jnp.array([10.0, 0.0], jnp.float32), in_float32(ball())
+
+    def end(g):
+        return wl.simulate(falling.replace(g=g), start, ts=[0.0, 1.0, 2.0], solver="dopri5", throw=False)
+
+    run = end(9.81)
+    assert run.status.ok and run.final.dtype == run.event.t.dtype == jnp.float32
+    assert run.event.t == pytest.approx(np.sqrt(20 / 9.81), rel=1e-6)
+    slope = jax.grad(lambda g: end(g).event.t)(jnp.float32(9.81))
+    assert slope == pytest.approx(-0.5 * np.sqrt(20) * 9.81**-1.5, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_events_whose_values_are_large(dtype):
+    """Rounding alone is 0.06 in the height, or 1e-10: an event is where the sign changes, not where little is left."""
+    height, system = 1e6, ball() if dtype == jnp.float64 else in_float32(ball())
+    run = wl.simulate(system, jnp.array([height, 0.0], dtype), t1=1000.0, solver="dopri5", throw=False)
+    assert run.status.ok and run.event.happened
+    assert run.event.t == pytest.approx(np.sqrt(2 * height / 9.81), rel=1e-5)  # the run's rtol in float32 is 1e-4
+
+
+def test_events_of_lanes_of_which_only_some_have_one():
+    run = wl.vmap(lambda h: wl.simulate(ball(), jnp.stack([h, 0.0 * h]), t1=1.0, solver="dopri5"))(jnp.array([2.0, 20.0]))
+    np.testing.assert_array_equal(run.event.happened, [True, False])
+    np.testing.assert_allclose(run.final[:, 0], [0.0, 20.0 - 0.5 * 9.81], atol=1e-6)
+    assert run.event.t[0] == pytest.approx(np.sqrt(4 / 9.81), rel=1e-9)
+
+
 def test_failures_are_statuses():
     limited = wl.simulate(decay(), 1.0, ts=[0.0, 1e-3, 1e4], solver="dopri5", max_steps=9, throw=False)
     assert limited.status.code == wl.core.Code.STEP_LIMIT and np.isnan(limited.final)
     assert np.isfinite(limited.states[1]) and np.isnan(limited.states[2])
-    infinite = wl.simulate(explosion(), 1.0, t1=2.0, dt=0.1, solver="dopri5", throw=False)
-    assert infinite.status.failed and np.isnan(infinite.final)
+
+
+def test_a_run_ends_at_its_first_bad_step():
+    # y = 1 / (1 - t): fixed steps overshoot the pole at 1 by one or two before they overflow.
+    fixed = wl.simulate(explosion(), 1.0, ts=[0.0, 0.5, 1.5, 9.0], dt=0.1, solver="dopri5", throw=False)
+    assert fixed.status.code == wl.core.Code.NON_FINITE
+    assert 1.0 <= fixed.status.t < 1.25 and fixed.status.step == round(float(fixed.status.t) / 0.1)
+    assert fixed.stats["steps"] == fixed.status.step + 1
+    np.testing.assert_array_equal(np.isnan(fixed.states), [False, False, True, True])
+    assert np.isnan(fixed.final)
+    for solver in ("dopri5", "kvaerno5"):
+        adaptive = wl.simulate(explosion(), 1.0, ts=[0.0, 0.5, 2.0], solver=solver, throw=False)
+        assert adaptive.status.code == wl.core.Code.STEP_TOO_SMALL
+        assert adaptive.status.t == pytest.approx(1.0, abs=1e-4)
+        assert adaptive.status.step == adaptive.stats["steps"] - 1 < 5000  # not the limit of a million
+        np.testing.assert_array_equal(np.isnan(adaptive.states), [False, False, True])
+
+
+def _undefined(t, y, p):
+    return jnp.sqrt(0.5 - t) - y
+
+
+def test_a_field_that_ends_and_one_that_never_begins():
+    for options in ({}, {"dt": 0.05}):
+        run = wl.simulate(wl.ode.System(_undefined), 1.0, ts=[0.0, 0.4, 1.0], solver="dopri5", throw=False, **options)
+        assert run.status.code == wl.core.Code.NON_FINITE
+        assert run.status.t == pytest.approx(0.5, abs=0.05 if options else 1e-3)
+        np.testing.assert_array_equal(np.isnan(run.states), [False, False, True])
+        late = wl.simulate(wl.ode.System(_undefined), 1.0, ts=[0.6, 1.0], solver="dopri5", throw=False, **options)
+        assert late.status.code == wl.core.Code.NON_FINITE and late.status.t == 0.6
+        np.testing.assert_array_equal(late.states, [1.0, np.nan])
+    assert late.status.step == 0
+
+
+@pytest.mark.parametrize("solver", ["impliciteuler", "kvaerno5"])
+def test_fixed_implicit_steps_solve_nonlinear_equations(solver):
+    run = wl.simulate(explosion(), 1.0, ts=[0.0, 0.1, 0.5], dt=0.1, solver=solver)
+    if solver == "impliciteuler":  # y1 = y0 + dt y1^2
+        assert run.states[1] == pytest.approx((1 - np.sqrt(1 - 0.4)) / 0.2, rel=1e-7)
+    else:
+        assert run.final == pytest.approx(2.0, rel=1e-4)
 
 
 def test_names_that_are_none():
