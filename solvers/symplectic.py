@@ -80,6 +80,7 @@ def _run(problem, t0, ts, options, *, scheme, gradient) -> dict[str, Any]:
 
     def interval(carry: tuple, target: Array) -> tuple[tuple, PyTree]:
         left, state, count, bad, short = carry
+        ended = bad | short
         span = target - left
         number = jnp.ceil(jax.lax.stop_gradient(span / options.dt) * (1 - 1e-6)).astype(jnp.int32)
         enough = number <= options.max_steps - count
@@ -92,12 +93,14 @@ def _run(problem, t0, ts, options, *, scheme, gradient) -> dict[str, Any]:
             return i + 1, y, _finite(y)
 
         taken, state, finite = while_loop(
-            lambda c: (c[0] < number) & c[2], body, (jnp.zeros((), jnp.int32), state, ~(bad | short)), gradient=gradient
+            lambda c: (c[0] < number) & c[2], body, (jnp.zeros((), jnp.int32), state, ~ended), gradient=gradient
         )
         count = count + taken
         bad = bad | ~(finite | short)
         short = short | ~enough
-        left = jnp.where(bad | short, left + jnp.where(short & ~bad, number * h, 0.0), target)
+        # A run ends where its bad step, or the one too many, begins.
+        last = left + jnp.maximum(taken - bad, 0) * h
+        left = jnp.where(ended, left, jnp.where(bad | short, last, target))
         shown = jax.tree.map(lambda v: jnp.where(bad | short, jnp.nan, v), state)
         return (left, state, count, bad, short), shown
 

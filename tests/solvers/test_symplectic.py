@@ -92,6 +92,22 @@ def test_failures():
     rest = (jnp.zeros(2), jnp.zeros(2))  # no force is defined at the centre
     singular = wl.simulate(planet(), rest, ts=[0.0, 0.1], dt=0.01, solver="leapfrog", throw=False)
     assert singular.status.code == wl.core.Code.NON_FINITE and singular.status.step == 0
+    assert singular.status.t == 0.0
+
+
+@pytest.mark.parametrize("ts", [[0.0, 10.0], [0.0, 0.4, 0.4004, 10.0, 20.0]])
+def test_a_failure_within_an_interval_has_its_own_time(ts):
+    runaway = wl.ode.Separable(lambda t, p, c: p, lambda t, q, c: q**3)  # q = sqrt(2) / (sqrt(2) - t) for p = q^2 / sqrt(2)
+    run = wl.simulate(runaway, (2.0**0.5, 2.0**0.5), ts=ts, dt=0.01, solver="leapfrog", throw=False)
+    assert run.status.code == wl.core.Code.NON_FINITE
+    assert run.status.step == run.stats["steps"] - 1
+    assert 1.0 <= run.status.t < 1.1  # the pole is at 1
+    short_steps = 1 if len(ts) > 2 else 0  # the one from 0.4 to 0.4004
+    begins = 0.01 * (int(run.status.step) - short_steps) + 0.0004 * short_steps
+    assert run.status.t == pytest.approx(begins, abs=1e-3)
+    limited = wl.simulate(runaway, (0.1, 0.0), ts=ts, dt=0.01, solver="leapfrog", max_steps=37, throw=False)
+    assert limited.status.code == wl.core.Code.STEP_LIMIT
+    assert limited.status.step == 37 and limited.status.t == pytest.approx(0.37)
 
 
 def test_what_it_needs():
