@@ -53,18 +53,23 @@ class Positive(Free):
     """An unknown greater than zero: value = exp(u). Errors and steps are relative ones."""
 
     def value(self, u: Array) -> Array:
+        """exp(u)."""
         return jnp.exp(u)
 
     def number(self, value: np.ndarray) -> np.ndarray:
+        """The logarithm."""
         return np.log(value)
 
     def slope(self, value: np.ndarray) -> np.ndarray:
+        """The derivative of exp(u) is the value itself."""
         return value
 
     def size(self, start: np.ndarray) -> np.ndarray:
+        """1 for every start: it may be off by a factor of e."""
         return np.ones_like(start)
 
     def check(self, name: str, start: np.ndarray) -> np.ndarray:
+        """The start. **Raises** `ValueError` where it is not greater than zero."""
         super().check(name, start)
         if (start <= 0).any():
             raise ValueError(
@@ -74,6 +79,7 @@ class Positive(Free):
         return start
 
     def describe(self) -> str:
+        """The bound, for tables."""
         return "> 0"
 
 
@@ -99,15 +105,18 @@ class Bounded(Free):
 
     @property
     def interval(self) -> tuple[float, float]:
+        """The bounds, infinite where one is missing; u is the unknown itself."""
         return (-np.inf if self.lower is None else self.lower, np.inf if self.upper is None else self.upper)
 
     def size(self, start: np.ndarray) -> np.ndarray:
+        """A quarter of the interval, or how far the start is from the only bound."""
         lower, upper = self.interval
         if np.isfinite(upper - lower):
             return np.full_like(start, (upper - lower) / 4)
         return start - lower if np.isfinite(lower) else upper - start
 
     def check(self, name: str, start: np.ndarray) -> np.ndarray:
+        """The start. **Raises** `ValueError` where it lies outside the bounds."""
         super().check(name, start)
         lower, upper = self.interval
         if (start < lower).any() or (start > upper).any():
@@ -118,6 +127,7 @@ class Bounded(Free):
         return start
 
     def describe(self) -> str:
+        """The bounds, for tables."""
         if self.lower is not None and self.upper is not None:
             return f"{self.lower:g} to {self.upper:g}"
         return f">= {self.lower:g}" if self.lower is not None else f"<= {self.upper:g}"

@@ -10,19 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ...core.status import SimulationError
+from ...core.status import Code, SimulationError
 from ...solvers.covariance import covariance
 from ..simulate import as_state, simulate
 from .bounds import Bounded, Free
 from .observations import Experiment, Observations
+from .progress import SearchBar
 from .residuals import Residuals
 from .result import FitResult
 from .search import search
 from .unknowns import Unknowns
 
-# Trial values can make a run absurdly long; it counts as failed beyond these.
-STEPS_AT_LEAST = 5000
-STEPS_PER_TIME = 20
+MOST_STEPS = 1_000_000  # of a run, as in `simulate`
 
 
 def fit(
@@ -57,16 +56,19 @@ def fit(
 
     - `observations`: what was measured; several `Observations` of one run as a list (different quantities or times), or
       `wl.Experiment`s, one for each run with its own initial state and controls.
-    - `state`: the initial state; by default the first observation, where that is the whole state.
+    - `state`: the initial state; by default the first observation, where that is the whole state. `controls` are those
+      of `simulate`; `t0` is the time of the initial state, by default the first time of the observations.
     - `free`: what is unknown: names mapped to `wl.Positive()`, `wl.Bounded(lower, upper)` or `wl.Free()`, each with an
       optional `start=`; `"y0"` is the initial state, `"y0[1]"` or `"y0.q"` a part of it. Starts are the system's
       values.
     - `starts`: how many starting points are tried; by default the search judges that for itself, see below.
     - `solver`, `rtol`, `atol`, `dt`, `max_steps`: as in `simulate`. `max_iterations`: most steps of one descent.
-    - `progress`: a bar with the best sum of squares so far; by default on terminals, when it takes more than a moment.
+    - `progress`: True shows a bar with the lowest sum of squares so far, False none; by default it appears on terminals
+      after a few seconds.
 
-    A trial whose simulation fails is a rejected step. Least squares on trajectories have wrong minima: the search
-    starts from the values given and then looks for better ones (see `worldline.sim.fit.search`).
+    A trial whose simulation fails, or takes much longer than the one at the start, is a rejected step. Least squares on
+    trajectories have wrong minima: the search starts from the values given and then looks for better ones (see
+    `worldline.sim.fit.search`).
 
     **Returns** a `FitResult`; one whose `success` is False when the search did not converge.
 
@@ -74,18 +76,47 @@ def fit(
     fit the model; `SimulationError` when no starting point could be simulated.
     """
     began = time.perf_counter()
+    _check_system(system)
+    _check_at_least_one(starts=starts, max_iterations=max_iterations, max_steps=max_steps)
     experiments = _experiments(observations, state, controls, t0)
-    states = [as_state(e.initial_state()) for e in experiments]
-    unknowns = Unknowns(system, states, free)
-    longest = max(len(e.ts) for e in experiments)
-    limit = STEPS_AT_LEAST + STEPS_PER_TIME * longest if max_steps is None else max_steps
+    unknowns = Unknowns(system, [as_state(e.initial_state()) for e in experiments], free)
+    limit = MOST_STEPS if max_steps is None else int(max_steps)
     options = {"solver": solver, "rtol": rtol, "atol": atol, "dt": dt, "max_steps": limit}
     residuals = Residuals(unknowns, experiments, options)
     _check_counts(residuals, unknowns)
-    found = search(residuals, unknowns, spread=_spread(experiments), starts=starts, max_iterations=max_iterations)
+    known = _sigma_known(experiments)
+    with SearchBar(progress) as bar:
+        found = search(
+            residuals,
+            unknowns,
+            spread=_spread(experiments),
+            starts=starts,
+            max_iterations=max_iterations,
+            callback=bar.note,
+        )
     if found is None:
         _explain_failed_start(residuals, unknowns, experiments, options)
-    return _result(residuals, unknowns, experiments, options, found, began)
+    return _result(residuals, unknowns, experiments, options, found, known, began)
+
+
+def _check_system(system: Any) -> None:
+    if hasattr(system, "problem") and not isinstance(system, type):
+        return
+    if callable(system):
+        name = getattr(system, "__name__", "function")
+        raise TypeError(
+            f"system is {name!r}, a {type(system).__name__}, which has no parameters to fit: pass "
+            "wl.ode.System(function, parameters), with numbers for parameters from which to start."
+        )
+    raise TypeError(
+        f"system has type {type(system).__name__}; pass a system such as wl.ode.System(function, parameters)."
+    )
+
+
+def _check_at_least_one(**counts: int | None) -> None:
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"{name}={count}: at least one is needed; leave it out for the default.")
 
 
 def _experiments(observations: Any, state: PyTree, controls: Any, t0: float | None) -> list[Experiment]:
@@ -119,6 +150,33 @@ def _check_counts(residuals: Residuals, unknowns: Unknowns) -> None:
         )
 
 
+def _sigma_known(experiments: Sequence[Experiment]) -> bool:
+    """Whether sigma was given for all observations.
+
+    **Raises** `ValueError` where it was for some only, or for none of observations with both kinds of noise: the one
+    sigma that is estimated then would be in two units, and the best fit depends on their ratio.
+    """
+    several = len(experiments) > 1
+    named = [
+        (f"experiments[{i}].observations[{j}]" if several else f"observations[{j}]", o)
+        for i, e in enumerate(experiments)
+        for j, o in enumerate(e.observations)
+    ]
+    unknown = [name for name, o in named if not o.sigma_known]
+    if unknown and len(unknown) < len(named):
+        raise ValueError(
+            f"the size of the noise is known for some observations but not for {', '.join(unknown)}, so that their weights "
+            "against each other are not: give sigma for all (wl.Normal(sigma), wl.LogNormal(sigma)), or for none, and "
+            "one sigma is estimated for all."
+        )
+    if unknown and len({o.noise.logarithmic for _, o in named}) == 2:
+        raise ValueError(
+            "observations with normal and with log-normal noise cannot share one estimated sigma, one being in the units "
+            "of the values and the other a ratio: give sigma for all (wl.Normal(sigma), wl.LogNormal(sigma))."
+        )
+    return not unknown
+
+
 def _explain_failed_start(residuals, unknowns, experiments, options) -> None:
     """Say why the simulation at the start fails, by running it."""
     system, states = residuals.model.placement.apply(jnp.asarray(unknowns.start_number, residuals.dtype))
@@ -134,9 +192,13 @@ def _explain_failed_start(residuals, unknowns, experiments, options) -> None:
             **options,
         )
         if bool(run.status.failed):
-            remedy = "Start from values with which the model can be simulated (system.replace(...), or start= in free)."
+            remedy = "start from values with which the model can be simulated (system.replace(...), or start= in free)"
+            if int(run.status.code) == Code.STEP_LIMIT:
+                remedy = f"raise max_steps={options['max_steps']}, name another solver, or {remedy}"
             raise SimulationError(
-                f"the run at the start of the fit failed: {run.status.message()}. {remedy}", run.status, run
+                f"the run at the start of the fit failed: {run.status.message()}. {remedy[0].upper()}{remedy[1:]}.",
+                run.status,
+                run,
             )
     raise ValueError(
         "the residuals at the start are not finite although the run succeeds: under log-normal noise the model must be "
@@ -144,11 +206,10 @@ def _explain_failed_start(residuals, unknowns, experiments, options) -> None:
     )
 
 
-def _result(residuals, unknowns, experiments, options, found, began) -> FitResult:
+def _result(residuals, unknowns, experiments, options, found, known, began) -> FitResult:
     system, states = residuals.model.placement.apply(jnp.asarray(found.x, residuals.dtype))
     best = np.asarray(residuals.model.placement.values(jnp.asarray(found.x)), np.float64)
     slopes = unknowns.slopes(best)
-    known = all(o.sigma_known for e in experiments for o in e.observations)
     dof = len(found.residuals) - len(best)
     variance = 1.0 if known else float(found.residuals @ found.residuals) / dof if dof > 0 else np.nan
     inner = covariance(found.jacobian, variance, rank_tolerance=1e-11 if residuals.dtype == np.float64 else 1e-5).matrix
@@ -158,7 +219,7 @@ def _result(residuals, unknowns, experiments, options, found, began) -> FitResul
     ]
     if undetermined:
         notes.append(f"the data do not determine {', '.join(undetermined)}: fix or bound some of them")
-    notes += _on_bounds(unknowns, best)
+    notes += _on_bounds(unknowns, found.x)
     return FitResult(
         names=tuple(unknowns.labels),
         best=best,
@@ -180,12 +241,15 @@ def _result(residuals, unknowns, experiments, options, found, began) -> FitResul
     )
 
 
-def _on_bounds(unknowns: Unknowns, best: np.ndarray) -> list[str]:
-    """Notes on unknowns that ended on a bound."""
+def _on_bounds(unknowns: Unknowns, x: np.ndarray) -> list[str]:
+    """Notes on unknowns that ended on a bound; x [n] are the numbers that the search moved, of which it clips each.
+
+    The values of the unknowns may have been rounded since, to single precision.
+    """
     notes, place = [], 0
     for entry, size in zip(unknowns.entries, unknowns.sizes, strict=True):
         for bound in entry.bound.interval:
-            if isinstance(entry.bound, Bounded) and np.any(best[place : place + size] == bound):
+            if isinstance(entry.bound, Bounded) and np.any(x[place : place + size] == bound):
                 notes.append(f"{entry.label} ended on its bound {bound:g}: its standard error means little")
         place += size
     return notes

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import PyTree
 
 from ...solvers.signals import Signal, as_signal
+from .comparison import Comparison, as_observe, structure_in_words
 
 
 @dataclass(frozen=True)
@@ -42,13 +40,14 @@ class Observations:
     - `ts` [m]: times, increasing, in the unit of the model.
     - `values`: what was measured, one row a time, in the structure of what is observed: [m, n] for a state of n
       components, [m] for one component, a dict of arrays for a dict state. NaN marks a missing value.
-    - `noise`: `Normal(sigma)` or `LogNormal(sigma)`; sigma a number or anything that broadcasts to the values.
-    - `observe`: which part of the state was measured: a component's number or name, a list of them, or a function
-      `observe(state)` or `observe(t, state, system)`; None for the whole state.
-    - `weights`: factors on the squared residuals, broadcast to the values.
+    - `noise`: `Normal(sigma)` or `LogNormal(sigma)`; sigma a number, anything that broadcasts to the values, or one for
+      each array in the structure of the values.
+    - `observe`: which part of the state was measured: a component's number or name, several of them (list, array, mask),
+      or a function `observe(state)` or `observe(t, state, system)`; None for the whole state.
+    - `weights`: factors on the squared residuals, given like sigma. A value of weight zero counts as missing.
 
     **Raises** `ValueError` for times that do not increase, counts that differ, no values at all, or values that are not
-    positive under log-normal noise.
+    positive under log-normal noise; `TypeError` for what is no `noise` and no `observe`.
     """
 
     def __init__(
@@ -56,18 +55,24 @@ class Observations:
         ts: Any,
         values: PyTree,
         noise: Normal | LogNormal | None = None,
-        observe: int | str | list | Callable | None = None,
+        observe: Any = None,
         weights: Any = None,
     ):
         self.ts = _times(ts)
         self.noise = Normal() if noise is None else noise
         if not isinstance(self.noise, (Normal, LogNormal)):
             raise TypeError(f"noise={noise!r}: write wl.Normal(sigma) or wl.LogNormal(sigma).")
-        self.observe = tuple(observe) if isinstance(observe, list) else observe
+        self.observe = as_observe(observe)
         self.values = jax.tree.map(_rows, values, is_leaf=lambda x: isinstance(x, (list, np.ndarray)))
         self._check_values()
         self.sigma = self._spread(self.noise.sigma, "sigma")
         self.weights = self._spread(weights, "weights")
+        self.present = jax.tree.map(lambda value, weight: np.isfinite(value) & (weight > 0), self.values, self.weights)
+        if self.count == 0:
+            raise ValueError(
+                f"weights={weights!r}: no measured value has a weight above zero, so there is nothing to fit. Give "
+                "positive weights, or leave these observations out."
+            )
 
     @property
     def sigma_known(self) -> bool:
@@ -76,18 +81,17 @@ class Observations:
 
     @property
     def count(self) -> int:
-        """Number of values that were measured."""
-        return int(sum(np.isfinite(leaf).sum() for leaf in jax.tree.leaves(self.values)))
+        """Number of values that were measured and have a weight."""
+        return int(sum(leaf.sum() for leaf in jax.tree.leaves(self.present)))
 
     def comparison(self, ts: np.ndarray) -> Comparison:
         """The numerical part, for a run whose states are known at `ts`."""
-        present = jax.tree.map(np.isfinite, self.values)
         empty = 1.0 if self.noise.logarithmic else 0.0
         return Comparison(
             rows=np.searchsorted(ts, self.ts),
-            values=jax.tree.map(lambda v, ok: np.where(ok, v, empty), self.values, present),
+            values=jax.tree.map(lambda v, ok: np.where(ok, v, empty), self.values, self.present),
             factors=jax.tree.map(lambda w, s: np.sqrt(w) / s, self.weights, self.sigma),
-            present=present,
+            present=self.present,
             observe=self.observe,
             logarithmic=self.noise.logarithmic,
         )
@@ -95,17 +99,16 @@ class Observations:
     def residual_times(self) -> np.ndarray:
         """The time of each residual, [k], in the order of `residuals`; NaN for missing values."""
         parts = []
-        for value in jax.tree.leaves(self.values):
-            times = np.broadcast_to(self.ts.reshape((-1,) + (1,) * (value.ndim - 1)), value.shape)
-            parts.append(np.where(np.isfinite(value), times, np.nan).ravel())
+        for present in jax.tree.leaves(self.present):
+            times = np.broadcast_to(self.ts.reshape((-1,) + (1,) * (present.ndim - 1)), present.shape)
+            parts.append(np.where(present, times, np.nan).ravel())
         return np.concatenate(parts)
 
     def squared_deviations(self) -> np.ndarray:
         """Squares of the values (or their logarithms) about their mean over time, in units of sigma, [k] without missing ones."""
         parts = []
-        leaves = zip(*map(jax.tree.leaves, (self.values, self.weights, self.sigma)), strict=True)
-        for value, weight, sigma in leaves:
-            known = np.isfinite(value)
+        leaves = zip(*map(jax.tree.leaves, (self.values, self.weights, self.sigma, self.present)), strict=True)
+        for value, weight, sigma, known in leaves:
             level = np.log(np.where(known, value, 1.0)) if self.noise.logarithmic else np.where(known, value, 0.0)
             mean = level.sum(axis=0, where=known) / np.maximum(known.sum(axis=0), 1)
             parts.append((weight * ((level - mean) / sigma) ** 2)[known])
@@ -127,29 +130,20 @@ class Observations:
                 raise ValueError(
                     "values are not all positive, as log-normal noise needs: use wl.Normal(), or drop them as NaN."
                 )
-        if self.count == 0:
+        if not any(np.isfinite(leaf).any() for leaf in leaves):
             raise ValueError("all values are missing (NaN): there is nothing to fit.")
 
     def _spread(self, given: Any, what: str) -> PyTree:
-        trees = given if jax.tree.structure(given) == jax.tree.structure(self.values) else None  # type: ignore[operator]
-
-        def spread(leaf: np.ndarray, own: Any) -> np.ndarray:
-            array = np.asarray(1.0 if own is None else own, np.float64)
-            low = np.min(array) if array.size else -1.0
-            if not np.isfinite(array).all() or low < 0 or (what == "sigma" and low == 0):
-                raise ValueError(
-                    f"{what}={own!r}: {'sigma must be' if what == 'sigma' else 'weights must be'} finite and positive."
-                )
-            try:
-                return np.broadcast_to(array, leaf.shape)
-            except ValueError:
-                raise ValueError(
-                    f"{what} has shape {array.shape}, which does not fit values of shape {leaf.shape}."
-                ) from None
-
-        if trees is not None and len(jax.tree.leaves(self.values)) > 1:
-            return jax.tree.map(spread, self.values, trees)
-        return jax.tree.map(lambda leaf: spread(leaf, given), self.values)
+        """One number for each value, from one number, one for each array of the values, or anything between."""
+        structure = jax.tree.structure(given, is_leaf=lambda x: isinstance(x, list))
+        if structure == jax.tree.structure(self.values):  # type: ignore[operator]
+            return jax.tree.map(lambda leaf, own: _spread(leaf, own, what), self.values, given)
+        if isinstance(given, dict):
+            raise ValueError(
+                f"{what} is {structure_in_words(given)}, but the values are {structure_in_words(self.values)}: give a "
+                f"number or an array for each, or one number for all."
+            )
+        return jax.tree.map(lambda leaf: _spread(leaf, given, what), self.values)
 
 
 @dataclass(frozen=True)
@@ -199,93 +193,6 @@ class Experiment:
         )
 
 
-class Comparison(eqx.Module):
-    """The numerical part of `Observations`, for compiled functions: residuals of simulated states.
-
-    `rows` picks the observation times among the run's; `values`, `factors` (sqrt(weight) / sigma) and `present` are
-    structured as what was observed.
-    """
-
-    rows: Any
-    values: PyTree
-    factors: PyTree
-    present: PyTree
-    observe: Any = eqx.field(static=True)
-    logarithmic: bool = eqx.field(static=True)
-
-    def residuals(self, ts: Array, states: PyTree, system: Any) -> Float[Array, " k"]:
-        """Residuals in units of sigma (of 1 where sigma is not known), zero for missing values.
-
-        **Raises** `ValueError` when the observed part of the state is not shaped as what was measured.
-        """
-        ts, states = jax.tree.map(lambda v: v[self.rows], (ts, states))
-        predicted = self.observed(ts, states, system)
-        self._check(predicted)
-        parts = []
-        leaves = zip(*map(jax.tree.leaves, (predicted, self.values, self.factors, self.present)), strict=True)
-        for model, value, factor, present in leaves:
-            value, factor = value.astype(model.dtype), factor.astype(model.dtype)
-            if self.logarithmic:
-                difference = jnp.log(jnp.where(model > 0, model, jnp.nan)) - jnp.log(value)
-            else:
-                difference = model - value
-            parts.append(jnp.where(present, difference * factor, 0.0).ravel())
-        return jnp.concatenate(parts)
-
-    def observed(self, ts: Array, states: PyTree, system: Any) -> PyTree:
-        """The observed part of states with time first, at times ts."""
-        what = self.observe
-        if what is None:
-            return states
-        if callable(what):
-            if len(inspect.signature(what).parameters) == 1:
-                return jax.vmap(what)(states)
-            return jax.vmap(lambda t, y: what(t, y, system))(ts, states)
-        if isinstance(what, tuple):
-            return jnp.stack([_component(states, w) for w in what], axis=1)
-        return _component(states, what)
-
-    def _check(self, predicted: PyTree) -> None:
-        if jax.tree.structure(predicted) != jax.tree.structure(self.values):  # type: ignore[operator]
-            raise ValueError(
-                f"the values are {_structure(self.values)}, but the observed part of the state is "
-                f"{_structure(predicted)}: give values of the same structure, or say observe=..."
-            )
-        for got, want in zip(jax.tree.leaves(predicted), jax.tree.leaves(self.values), strict=True):
-            if got.shape != want.shape:
-                raise ValueError(
-                    f"the data have {_columns(want)}, but the observed part of the state has {_columns(got)}: one column "
-                    "for each observed component is needed, or observe=... to say which were measured."
-                )
-
-
-def _columns(rows: Any) -> str:
-    if rows.ndim == 1:
-        return "one number at each time"
-    return f"{' x '.join(map(str, rows.shape[1:]))} numbers at each time"
-
-
-def _structure(tree: PyTree) -> str:
-    if isinstance(tree, dict):
-        return f"a dict with keys {', '.join(map(str, tree))}"
-    return f"a {type(tree).__name__} of {len(tree)}" if isinstance(tree, (tuple, list)) else "one array"
-
-
-def _component(states: PyTree, what: int | str) -> Any:
-    try:
-        if isinstance(states, dict):
-            return states[what]
-        if isinstance(what, str):
-            return getattr(states, what)
-        if isinstance(states, (tuple, list)):
-            return states[what]
-        if not -states.shape[1] <= what < states.shape[1]:
-            raise IndexError
-        return states[:, what]
-    except (KeyError, AttributeError, IndexError):
-        raise ValueError(f"observe={what!r}: the state has no such component.") from None
-
-
 def _times(ts: Any) -> np.ndarray:
     array = np.asarray(ts, np.float64)
     if array.ndim != 1 or array.size == 0:
@@ -308,3 +215,16 @@ def _rows(values: Any) -> np.ndarray:
         raise ValueError(
             "values are not all numbers: convert text columns first, and mark missing values by NaN."
         ) from None
+
+
+def _spread(leaf: np.ndarray, own: Any, what: str) -> np.ndarray:
+    array = np.asarray(1.0 if own is None else own, np.float64)
+    low = np.min(array) if array.size else -1.0
+    if not np.isfinite(array).all() or low < 0 or (what == "sigma" and low == 0):
+        raise ValueError(
+            f"{what}={own!r}: {what} must be finite and {'positive' if what == 'sigma' else 'not negative'}."
+        )
+    try:
+        return np.broadcast_to(array, leaf.shape)
+    except ValueError:
+        raise ValueError(f"{what} has shape {array.shape}, which does not fit values of shape {leaf.shape}.") from None

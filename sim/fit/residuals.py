@@ -15,10 +15,11 @@ from jaxtyping import Array, Float, Int
 from ...core.transforms import jit
 from ...solvers.adaptive import METHODS
 from ..simulate import simulate
-from .observations import Comparison, Experiment
+from .comparison import Comparison
+from .observations import Experiment
 from .unknowns import Placement, Unknowns
 
-EXPLICIT_STEPS = 20_000  # of the run at the start; where it takes more, the fit uses the solver that can switch
+FIRST_STEPS = 20_000  # of the run at the start, before it is tried again with all that is allowed
 # A trial far off may be many times as costly as the start. It is refused after this many steps, as one that failed.
 STEPS_PER_STEP_AT_START = 4
 STEPS_ANYWAY = 1000
@@ -34,7 +35,6 @@ class Model(eqx.Module):
     comparisons: list[tuple[Comparison, ...]]
     max_steps: Any
     options: dict[str, Any]
-    forward: bool = eqx.field(static=True)
 
     def __call__(self, u: Float[Array, " n"], horizon: Float[Array, ""]) -> tuple[Float[Array, " m"], Int[Array, ""]]:
         """Residuals of all experiments at u, zero for missing values, NaN from where a simulation failed; most steps
@@ -49,12 +49,12 @@ class Model(eqx.Module):
             run = simulate(
                 system,
                 state,
-                ts=jnp.minimum(ts, start + horizon),
+                ts=_up_to(start + horizon, ts),
                 t0=start,
                 controls=controls,
                 throw=False,
                 progress=False,
-                gradient="forward" if self.forward else "reverse",
+                gradient="forward",
                 max_steps=self.max_steps,
                 **self.options,
             )
@@ -65,26 +65,26 @@ class Model(eqx.Module):
     def with_jacobian(
         self, u: Float[Array, " n"], horizon: Float[Array, ""]
     ) -> tuple[Float[Array, " m"], Float[Array, "m n"], Int[Array, ""]]:
-        """Residuals, their Jacobian (in forward mode beside one primal run, or in reverse mode), and most steps of a run."""
+        """Residuals, their Jacobian in forward mode beside one primal run, and most steps of a run.
 
-        def with_steps(w: Array) -> tuple[Array, Array]:
-            return self(w, horizon)
-
-        if self.forward:
-            basis = jnp.eye(u.shape[0], dtype=u.dtype)
-            push = jax.vmap(lambda v: jax.jvp(with_steps, (u,), (v,), has_aux=True), out_axes=(None, -1, None))
-            return push(basis)
-        r, pull, steps = jax.vjp(with_steps, u, has_aux=True)
-        return r, jax.vmap(lambda w: pull(w)[0])(jnp.eye(r.shape[0], dtype=r.dtype)), steps
+        Reverse mode takes a backward pass for each residual and could only win with fewer residuals than unknowns. Such
+        a fit is refused before, for its residuals cannot determine the unknowns.
+        """
+        basis = jnp.eye(u.shape[0], dtype=u.dtype)
+        push = jax.vmap(
+            lambda v: jax.jvp(lambda w: self(w, horizon), (u,), (v,), has_aux=True), out_axes=(None, -1, None)
+        )
+        return push(basis)
 
 
 class Residuals:
     """r(u) and dr/du at several points at once, counted; missing values are left out.
 
-    `times` [m] are the times of the residuals since the beginning of their runs. The Jacobian is taken in forward mode
-    unless there are more unknowns than residuals. The compiled program is shared by all fits of the same structure.
-    The default solver is the explicit one alone, which compiles in half the time, unless the first run takes 20 000
-    steps: then it is `"auto"`. Later runs may take four times the steps of the first; `refused` counts those that did.
+    `times` [m] are the times of the residuals since the beginning of their runs. The compiled program is shared by all
+    fits of the same structure. The first call decides how runs are solved: the run at the start may take `max_steps`
+    steps, later ones four times those that it took (where it failed, `max_steps`). Instead of `"auto"`, whose two
+    methods compile twice as long, the explicit one is used alone where it brings the first run to its end within
+    20 000 steps. A solver of diffrax has its step limit compiled in, which is therefore either 20 000 or `max_steps`.
     """
 
     def __init__(self, unknowns: Unknowns, experiments: Sequence[Experiment], options: dict[str, Any]):
@@ -93,11 +93,11 @@ class Residuals:
         self.times = times[self.present]
         self.dtype = jnp.result_type(*jax.tree.leaves(unknowns.states))
         self.evaluations = 0
-        self.refused = 0
         self._limit = options["max_steps"]
         self._first = True
         own = isinstance(options["solver"], str) and options["solver"].lower() in METHODS
-        explicit = options["solver"] == "auto" and options["dt"] is None
+        self._explicit = options["solver"] == "auto" and options["dt"] is None
+        steps = self._limit if own and not self._explicit else min(FIRST_STEPS, self._limit)
         others = {name: value for name, value in options.items() if name != "max_steps"}
         self.model = Model(
             placement=unknowns.placement,
@@ -105,9 +105,8 @@ class Residuals:
             starts=[np.asarray(e.start, self.dtype) for e in experiments],
             controls=[e.controls for e in experiments],
             comparisons=[tuple(o.comparison(e.ts) for o in e.observations) for e in experiments],
-            max_steps=np.asarray(min(EXPLICIT_STEPS, self._limit) if explicit else self._limit) if own else self._limit,
-            options=others | ({"solver": "tsit5"} if explicit else {}),
-            forward=len(unknowns.start) <= len(self.times),
+            max_steps=np.asarray(steps) if own else steps,
+            options=others | ({"solver": "tsit5"} if self._explicit else {}),
         )
 
     def __call__(
@@ -117,24 +116,39 @@ class Residuals:
         self.evaluations += len(x)
         until = np.full(len(x), self.times.max()) if horizon is None else horizon
         arguments = np.asarray(x, self.dtype), np.asarray(until, self.dtype)
-        r, jacobian, steps = _evaluate(*arguments, self.model)
-        if self._first and isinstance(self.model.max_steps, np.ndarray):
-            r, jacobian, steps = self._settle(arguments, (r, jacobian, steps))
-        self._first = False
-        self.refused += int(np.sum(steps >= self.model.max_steps))
+        found = _evaluate(*arguments, self.model)
+        if self._first:
+            found = self._settle(arguments, found)
+        r, jacobian, _ = found
         return np.asarray(r, np.float64)[:, self.present], np.asarray(jacobian, np.float64)[:, self.present]
 
     def _settle(self, arguments: tuple, found: tuple) -> tuple:
         """Choose solver and step limit by the run at the start."""
-        if int(np.max(found[2])) >= int(self.model.max_steps) and self.model.options["solver"] == "tsit5":
-            self._change(options=self.model.options | {"solver": "auto"}, max_steps=np.asarray(self._limit))
+        self._first = False
+        if not np.isfinite(found[0]).all() and (self._explicit or self.model.max_steps < self._limit):
+            self._change(options=self.model.options | ({"solver": "auto"} if self._explicit else {}))
+            self._allow(self._limit)
             found = _evaluate(*arguments, self.model)
-        allowed = STEPS_PER_STEP_AT_START * int(np.max(found[2])) + STEPS_ANYWAY
-        self._change(max_steps=np.asarray(min(allowed, self._limit)))
+        needed = STEPS_PER_STEP_AT_START * int(np.max(found[2])) + STEPS_ANYWAY
+        allowed = min(needed, self._limit) if np.isfinite(found[0]).all() else self._limit
+        if isinstance(self.model.max_steps, np.ndarray):
+            self._allow(allowed)
+        elif allowed > self.model.max_steps:
+            self._allow(self._limit)
         return found
+
+    def _allow(self, steps: int) -> None:
+        self._change(max_steps=np.asarray(steps) if isinstance(self.model.max_steps, np.ndarray) else steps)
 
     def _change(self, **fields: Any) -> None:
         self.model = dataclasses.replace(self.model, **fields)
+
+
+def _up_to(end: Float[Array, ""], ts: Float[Array, " k"]) -> Float[Array, " k"]:
+    """Increasing times that are `ts` up to the end and directly after it beyond."""
+    beyond = jnp.cumsum(ts > end)
+    spacing = 4.0 * jnp.finfo(ts.dtype).eps * jnp.max(jnp.abs(ts))
+    return jnp.minimum(ts, end + spacing * beyond)
 
 
 @jit

@@ -24,7 +24,6 @@ class Found:
     converged: bool
     message: str
     notes: tuple[str, ...] = ()
-    search: Search | None = None
 
 
 def search(
@@ -65,7 +64,6 @@ def search(
         found.outcome.converged,
         message,
         tuple(_notes(found, count * spread**2)),
-        found,
     )
 
 
@@ -95,7 +93,9 @@ def _notes(found: Search, total: float) -> list[str]:
         notes.append(f"a plain descent from the start given ends at a sum of squares of {plain.cost:.6g}")
     if not found.confirmed and found.agreeing > 1:
         share = 100 * (1 - found.cost / total)
-        notes.append(f"the best fit found explains only {share:.0f} % of the variation of the data: start elsewhere?")
+        little = f"only {share:.0f} %" if share >= 0.5 else "nothing"
+        than = " (their mean fits better)" if share < 0 else ""
+        notes.append(f"the best fit found explains {little} of the variation of the data{than}: start elsewhere?")
     elif not found.confirmed:
         notes.append("no second search ended at this optimum: there may be a better one (other starts, starts=20)")
     return notes
