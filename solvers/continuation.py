@@ -84,6 +84,7 @@ class GrowingHorizon:
 
     @property
     def running(self) -> bool:
+        """Whether it wants to be told of another trial."""
         return self._descent.running
 
     @property

@@ -34,12 +34,15 @@ class Outcome(IntEnum):
     ITERATION_LIMIT = 4
     NO_PROGRESS = 5
     START_FAILED = 6
+    BREAKDOWN = 7
 
     @property
     def converged(self) -> bool:
+        """Whether x is a minimum, as far as the residuals can tell."""
         return Outcome.STATIONARY <= self <= Outcome.EXACT
 
     def describe(self) -> str:
+        """The outcome in words."""
         return _DESCRIPTIONS[self]
 
 
@@ -52,6 +55,7 @@ _DESCRIPTIONS = {
     Outcome.ITERATION_LIMIT: "iteration limit reached",
     Outcome.NO_PROGRESS: "no progress: no step however short lowers the sum of squares; is the Jacobian right?",
     Outcome.START_FAILED: "the residuals or their Jacobian are not finite at the start",
+    Outcome.BREAKDOWN: "the singular value decomposition of the Jacobian failed",
 }
 
 
@@ -60,9 +64,8 @@ class Tolerances:
     """When a descent ends.
 
     `stationary`: largest ``|P r| / |r|`` at which x counts as a minimum, P the projector onto the columns of the
-    Jacobian
-    (the relative offset of Bates and Watts 1981, "A relative offset orthogonality convergence criterion for nonlinear
-    least squares", Technometrics 23: the distance to the minimum in standard errors, but for a factor of
+    Jacobian (the relative offset of Bates and Watts 1981, "A relative offset orthogonality convergence criterion for
+    nonlinear least squares", Technometrics 23: the distance to the minimum in standard errors, but for a factor of
     ``sqrt(n / (m - n))``; it depends on the units of neither x nor r).
     `step`: largest ``|D dx| / |D x|``, D the column norms of the Jacobian.
     `accuracy`: relative accuracy of the sum of squares as computed; changes of it below that are noise.
@@ -103,14 +106,15 @@ class Descent:
 
     `trial` is the point where residuals and Jacobian are wanted next; `tell` judges it and sets the next one, until
     `outcome` is no longer ``Outcome.RUNNING``. The step solves ``min |J p + r|`` within ``|D p| <= radius`` by the
-    singular
-    value decomposition of ``J / D``, with D the largest column norms seen so far (Moré 1978, "The Levenberg-Marquardt
-    algorithm: implementation and theory", Lecture Notes in Mathematics 630). A trial whose residuals or Jacobian are
-    not finite is a step too far: the radius shrinks. Unknowns on a bound that the sum of squares pushes against stay
-    there; steps across a bound end on it.
+    singular value decomposition of ``J / D``, with D the largest column norms seen so far (Moré 1978, "The
+    Levenberg-Marquardt algorithm: implementation and theory", Lecture Notes in Mathematics 630). A trial whose residuals
+    or Jacobian are not finite is a step too far: the radius shrinks. Unknowns on a bound that the sum of squares pushes
+    against stay there; steps across a bound end on it.
 
     **Arguments**: `x` [n]: the start; `scale` [n]: how far the first step may go in each unknown, by default the
     size of x; `lower`, `upper` [n]: bounds, infinite where there are none.
+
+    **Raises** `ValueError` for a scale that is not positive.
     """
 
     def __init__(
@@ -135,6 +139,8 @@ class Descent:
         self.iterations = 0
         self.failures = 0
         size = np.where(self.x != 0, np.abs(self.x), 1.0) if scale is None else np.asarray(scale, dtype=np.float64)
+        if not (np.isfinite(size).all() and (size > 0).all()):
+            raise ValueError(f"scale={scale!r}: a first step must be able to go somewhere; give positive numbers.")
         self._size = np.broadcast_to(size, start.shape)
         self._bounded = bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
         self._radius = np.inf
@@ -142,6 +148,7 @@ class Descent:
 
     @property
     def running(self) -> bool:
+        """Whether it wants to be told of another trial."""
         return self.outcome is Outcome.RUNNING
 
     def tell(self, residuals: ArrayLike, jacobian: ArrayLike) -> None:
@@ -203,6 +210,8 @@ class Descent:
             self.outcome = Outcome.EXACT
             return
         self._factorise(~self._held(-(r @ J)))
+        if not self.running:
+            return
         if math.sqrt(self._projected @ self._projected) <= self.tolerances.stationary * math.sqrt(cost):
             self.outcome = Outcome.STATIONARY
             return
@@ -226,11 +235,17 @@ class Descent:
         tall = np.empty((self.residuals.size, n + 1), order="F")
         np.divide(self.jacobian if free.all() else self.jacobian[:, free], scale, out=tall[:, :n])
         tall[:, n] = self.residuals
-        triangle = np.triu(lapack.dgeqrf(tall, overwrite_a=1)[0][: n + 1])
+        factors, _, _, info = lapack.dgeqrf(tall, overwrite_a=1)
+        triangle = np.triu(factors[: n + 1])
         if n == 0:
             self._singular, self._projected, self._directions = np.zeros(0), np.zeros(0), np.zeros((0, 0))
             return
-        U, singular, Vt, _ = lapack.dgesdd(triangle[:n, :n], full_matrices=0)
+        U, singular, Vt, failed = lapack.dgesdd(triangle[:n, :n], full_matrices=0)
+        if failed:  # divide and conquer may not converge; the older iteration nearly always does
+            U, singular, Vt, failed = lapack.dgesvd(triangle[:n, :n], full_matrices=0)
+        if info or failed:
+            self.outcome = Outcome.BREAKDOWN
+            return
         kept = singular > self.tolerances.rank * singular[0]
         self._singular = singular[kept]
         self._projected = (triangle[:n, n] @ U)[kept]
@@ -246,12 +261,15 @@ class Descent:
             if not blocked.any():
                 break
             self._factorise(self._free & ~blocked)
+            if not self.running:
+                return
         self.trial = self._within_bounds(step)
         step = self._scale * (self.trial - self.x)
         self._length = math.sqrt(step @ step)
         whole = self._scale * (np.abs(self.x) + self._size)
         if self._length <= self.tolerances.step * math.sqrt(whole @ whole):
-            settled = damping == 0.0 or self._predicted <= self._unseen
+            # a step of no length at all is one that failing trials have shrunk away
+            settled = damping == 0.0 or (self._length > 0.0 and self._predicted <= self._unseen)
             self.outcome = Outcome.SMALL_STEP if settled else Outcome.NO_PROGRESS
 
     def _within_bounds(self, step: NDArray) -> NDArray:
@@ -288,10 +306,13 @@ def _damping(singular: NDArray, projected: NDArray, radius: float) -> float:
     norm, slope = length(0.0)
     if norm <= (1.0 + RADIUS_TOLERANCE) * radius:
         return 0.0
+    if radius <= 0.0:
+        return math.inf
     low, high = 0.0, float(np.linalg.norm(singular * projected)) / radius
     damping = 0.0
     for _ in range(30):  # Newton on 1/length, which is nearly linear in the damping (Hebden 1973); bracketed
-        damping -= (norm - radius) / radius * norm / slope
+        # the slope of a very short step may round to zero: then the bracket alone decides
+        damping = damping - (norm - radius) / radius * norm / slope if slope < 0.0 else -1.0
         if not low < damping < high:
             damping = max(np.sqrt(max(low, 1e-6 * high) * high), np.finfo(float).tiny)
         norm, slope = length(damping)

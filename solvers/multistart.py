@@ -38,13 +38,16 @@ class _Whole:
 
     @property
     def running(self) -> bool:
+        """Whether it wants to be told of another trial."""
         return self.descent.running
 
     @property
     def trial(self) -> NDArray:
+        """The point at which residuals are wanted next."""
         return self.descent.trial
 
     def tell(self, residuals: ArrayLike, jacobian: ArrayLike) -> None:
+        """Judge the trial point by what was found there."""
         self.descent.tell(residuals, jacobian)
 
 
