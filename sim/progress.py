@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -36,6 +38,9 @@ def solve_in_parts(
     budget = min(STEPS_IN_FIRST_PART, limit)
     arguments = (system, state, controls, t0, ts, options, solver)
     solution, progress, rows, goes_on = _first_part(*arguments, np.int32(budget))
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((solution, goes_on))):
+        # Inside a transformation of values that came in unseen (constants, closures) there is no host to go on.
+        return solver.solve(system.problem(state, controls), jnp.asarray(t0), jnp.asarray(ts), options)
     if not bool(goes_on) or int(progress.steps) == limit:
         return solution
     with ProgressBar(float(t0), float(ts[-1]), shown=always or sys.stderr.isatty()) as bar:

@@ -57,7 +57,7 @@ def simulate(
       Module).
     - Times, one of: `ts` [n], increasing, states are stored there and the run starts at `ts[0]` (or at `t0`);
       `t1` (and `t0`, default 0): states at the beginning and the end; `dt` and `steps`: fixed steps, each stored.
-      `dt` with `ts` or `t1` takes fixed steps too, the last one shortened.
+      `dt` with `ts` or `t1` takes fixed steps too, the last one cut to end there.
     - `solver`: `"auto"` (explicit, handing over to a stiff solver when the problem proves stiff), a name such as
       `"tsit5"`, `"rodas5p"`, `"kvaerno5"` (see `wl.solvers.names()`), or a diffrax solver.
     - `rtol`, `atol`: tolerances of each step's error; by default 1e-6 and 1e-9 in float64, 1e-4 and 1e-6 in float32.
@@ -73,27 +73,16 @@ def simulate(
     so far) when the run fails. Under `jit`, `vmap` or `grad` nothing is raised for a failed run: the status comes back
     as data, and states after the failure are NaN.
     """
+    if not hasattr(system, "problem"):
+        raise TypeError(
+            f"system has type {type(system).__name__}; pass a system, such as wl.ode.System(field, dict(rate=0.5))."
+        )
     state = as_state(state)
     dtype = _dtype(state)
     t0, ts, dt = _times(ts, t0, t1, dt, steps, dtype)
     controls = as_signal(controls)
     _check_controls(controls, t0, ts)
-    if gradient not in GRADIENTS:
-        raise ValueError(f"gradient={gradient!r}: write 'auto', 'forward' or 'reverse'.")
-    if isinstance(max_steps, int) and max_steps < 1:
-        raise ValueError(f"max_steps={max_steps}: at least one step is needed.")
-    default_rtol, default_atol = default_tolerances(dtype)
-    rtol = default_rtol if rtol is None else rtol
-    atol = default_atol if atol is None else atol
-    check_tolerances(rtol, atol, dtype)
-    options = Options(
-        rtol=_array(rtol, dtype),
-        atol=_array(atol, dtype),
-        dt=dt,
-        max_steps=max_steps,
-        key=_as_key(key),
-        gradient=gradient,
-    )
+    options = _options(dtype, rtol, atol, dt, key, gradient, max_steps)
     chosen = choose_solver(solver)
     arguments = (system, state, controls, t0, ts, options, chosen)
     traced = any(_traced(leaf) for leaf in jax.tree.leaves(arguments))
@@ -101,8 +90,8 @@ def simulate(
         solution = solve_in_parts(system, state, controls, t0, ts, options, chosen, always=bool(progress))
     else:
         solution = _solve(*arguments)
-    if any(_traced(x) for x in (t0, ts, dt)):
-        solution = _refuse_invalid_times(solution, t0, ts, dt)
+    if any(_traced(x) for x in jax.tree.leaves((t0, ts, dt, controls))):
+        solution = _refuse_invalid_times(solution, t0, ts, dt, controls)
     run = Trajectory(jnp.asarray(ts), solution.states, solution.final, solution.status, solution.stats, solution.event)
     if throw and not traced:  # inside a transformation the status comes back as data
         raise_if_failed(run.status, remedy=REMEDIES, trajectory=run)
@@ -114,15 +103,37 @@ def _solve(system, state, controls, t0, ts, options, solver) -> Solution:
     return solver.solve(system.problem(state, controls), t0, ts, options)
 
 
-def _refuse_invalid_times(solution: Solution, t0: Any, ts: Any, dt: Any) -> Solution:
-    """What `_check_times` raises for times whose values are known, as a status and NaN for those that are traced."""
+def _refuse_invalid_times(solution: Solution, t0: Any, ts: Any, dt: Any, controls: Signal | None) -> Solution:
+    """What is raised for times whose values are known, as a status and NaN for those that are traced."""
     valid = jnp.all(jnp.isfinite(ts)) & jnp.all(jnp.diff(ts) > 0) & (t0 <= ts[0])
     if dt is not None:
         valid &= dt > 0
+    span = None if controls is None else controls.span()
+    if span is not None:
+        valid &= _covered(span, t0, ts)
     states, final = jax.tree.map(lambda y: jnp.where(valid, y, jnp.nan), (solution.states, solution.final))
     status = Status.fine(solution.status.t.dtype).fail(~valid, Code.INVALID_TIMES, jnp.nan, -1)
     status = jax.tree.map(lambda a, b: jnp.where(valid, a, b), solution.status, status)
     return eqx.tree_at(lambda s: (s.states, s.final, s.status), solution, (states, final, status))
+
+
+def _options(
+    dtype: np.dtype, rtol: Any, atol: Any, dt: Any, key: Any, gradient: str, max_steps: int | Array
+) -> Options:
+    if gradient not in GRADIENTS:
+        raise ValueError(f"gradient={gradient!r}: write 'auto', 'forward' or 'reverse'.")
+    if not isinstance(max_steps, (int, np.integer, jax.Array)) or (not _traced(max_steps) and max_steps < 1):
+        raise ValueError(f"max_steps={max_steps!r}: a whole number of steps is needed, at least one.")
+    default_rtol, default_atol = default_tolerances(dtype)
+    rtol = _number("rtol", default_rtol if rtol is None else rtol, dtype)
+    atol = _number("atol", default_atol if atol is None else atol, dtype)
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value.ndim:
+            raise ValueError(
+                f"{name} has shape {value.shape}: it must be one number. Where components differ in size, scale them."
+            )
+    check_tolerances(rtol, atol, dtype)
+    return Options(rtol, atol, dt=dt, max_steps=max_steps, key=_as_key(key), gradient=gradient)
 
 
 def as_state(state: PyTree) -> PyTree:
@@ -132,7 +143,7 @@ def as_state(state: PyTree) -> PyTree:
     """
     state = jax.tree.map(_as_float_array, state, is_leaf=lambda x: isinstance(x, list))
     leaves = jax.tree_util.tree_leaves_with_path(state)
-    if not leaves:
+    if not any(np.size(leaf) for _, leaf in leaves):
         raise ValueError("state is empty: pass the initial state, e.g. [30.0, 4.0].")
     for path, leaf in leaves:
         if not _traced(leaf) and not np.isfinite(leaf).all():
@@ -157,6 +168,10 @@ def _as_float_array(value: Any) -> Array | np.ndarray:
             )
         except jax.errors.TracerArrayConversionError:
             array = jnp.stack(value)
+        except ValueError as error:
+            raise ValueError(
+                f"the state holds the list {value!r}, whose entries differ in shape: pass a tuple or a dict of arrays."
+            ) from error
         if array.dtype == object or array.dtype.kind in "USmM":
             raise TypeError(f"the state holds {value!r}, which is not a number.")
         if isinstance(value, (int, float, list)) or array.dtype.kind in "iub":
@@ -190,33 +205,41 @@ def _times(ts: Any, t0: Any, t1: Any, dt: Any, steps: int | None, dtype: np.dtyp
     if steps is not None:
         if dt is None or t1 is not None:
             raise ValueError("steps needs dt, and excludes t1: pass dt=0.01, steps=1000.")
-        if int(steps) < 1:
-            raise ValueError(f"steps={steps}: at least one step is needed.")
+        if steps != int(steps) or steps < 1:
+            raise ValueError(f"steps={steps}: at least one step is needed, and a whole number of them.")
         begin = 0.0 if t0 is None else t0
-        ts = _array(begin, dtype) + _array(dt, dtype) * np.arange(int(steps) + 1, dtype=dtype)
+        ts = _number("t0", begin, dtype) + _number("dt", dt, dtype) * np.arange(int(steps) + 1, dtype=dtype)
     elif ts is None:
         if t1 is None:
             raise ValueError("no times were given: pass ts=times, or t1=end, or dt=step and steps=count.")
-        begin = _array(0.0 if t0 is None else t0, dtype)
-        pair = (begin, _array(t1, dtype))
+        begin = _number("t0", 0.0 if t0 is None else t0, dtype)
+        pair = (begin, _number("t1", t1, dtype))
         if not any(_traced(x) for x in pair) and pair[1] <= begin:
             raise ValueError(f"t1={float(pair[1]):.6g} must lie after the start t0={float(begin):.6g}.")
         ts = jnp.stack(pair) if any(_traced(x) for x in pair) else np.stack(pair)
     if isinstance(ts, (list, tuple)) and any(_traced(t) for t in ts):
         ts = jnp.stack([jnp.asarray(t) for t in ts])
-    ts = _array(ts, dtype)
+    ts = _number("ts", ts, dtype)
     if ts.ndim != 1 or ts.shape[0] == 0:
         raise ValueError(
             f"ts has shape {ts.shape}; it must be a list of times, shape [n]. For a single end time pass t1."
         )
-    t0 = ts[0] if t0 is None else _array(t0, dtype)
-    dt = None if dt is None else _array(dt, dtype)
+    t0 = ts[0] if t0 is None else _number("t0", t0, dtype)
+    dt = None if dt is None else _number("dt", dt, dtype)
     _check_times(t0, ts, dt)
     return t0, ts, dt
 
 
 def _array(value: Any, dtype: np.dtype) -> Any:
     return value.astype(dtype) if _traced(value) else np.asarray(value, dtype)
+
+
+def _number(name: str, value: Any, dtype: np.dtype) -> Any:
+    """`value` as an array of numbers. **Raises** `TypeError` naming the argument for what is none."""
+    try:
+        return _array(value, dtype)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}={value!r} is not a number.") from error
 
 
 def _check_times(t0: Any, ts: Any, dt: Any) -> None:
@@ -239,11 +262,16 @@ def _check_times(t0: Any, ts: Any, dt: Any) -> None:
 
 def _check_controls(controls: Signal | None, t0: Any, ts: Any) -> None:
     span = None if controls is None else controls.span()
-    if span is None or _traced(ts) or _traced(t0):
+    if span is None or any(_traced(x) for x in (*span, ts, t0)):
         return
-    slack = 1e-6 * (span[1] - span[0])
-    if float(t0) < span[0] - slack or float(ts[-1]) > span[1] + slack:
+    if not _covered(span, t0, ts):
         raise ValueError(
-            f"controls are known from t = {span[0]:.6g} to {span[1]:.6g}, but the run goes from {float(t0):.6g} to "
-            f"{float(ts[-1]):.6g}: give samples that cover the run, or shorten it."
+            f"controls are known from t = {float(span[0]):.10g} to {float(span[1]):.10g}, but the run goes from "
+            f"{float(t0):.10g} to {float(ts[-1]):.10g}: give samples that cover the run, or shorten it."
         )
+
+
+def _covered(span: tuple[Any, Any], t0: Any, ts: Any) -> Any:
+    """Whether a signal is known all through a run, to a millionth of its own length."""
+    slack = 1e-6 * (span[1] - span[0])
+    return (t0 >= span[0] - slack) & (ts[-1] <= span[1] + slack)

@@ -15,7 +15,7 @@ from ..core.status import Code, Status
 from .events import locate_event
 from .integrate import EXPLICIT, STIFF, Method, Progress, advance, advance_by, start
 from .problems import FlatField, InitialValueProblem, Options, Solution, Solver, Stats
-from .sensitivity import count_outputs, differentiable
+from .sensitivity import count_outputs, differentiable, hoisted
 from .step_control import StepControl
 
 METHODS: dict[str, tuple[Method, ...]] = {"auto": (EXPLICIT, STIFF), "tsit5": (EXPLICIT,), "rodas5p": (STIFF,)}
@@ -51,7 +51,10 @@ class Adaptive(Solver):
 
             return evaluate
 
-        out = differentiable(run("forward"), run("reverse"), options.gradient, count_outputs(problem, ts))(*leaves)
+        forward, reverse = run("forward"), run("reverse")
+        if problem.closes_over_traced():
+            (forward, reverse), leaves = hoisted((forward, reverse), leaves)
+        out = differentiable(forward, reverse, options.gradient, count_outputs(problem, ts))(*leaves)
         return _solution(problem, out, methods)
 
 

@@ -55,14 +55,20 @@ STIFF = Method("rodas5p", RODAS5P_ORDER, rosenbrock_step)
 
 
 class Progress(eqx.Module):
-    """Everything a run carries from one attempted step to the next, so that it can be continued bit for bit."""
+    """Everything a run carries from one attempted step to the next, so that it can be continued bit for bit.
+
+    The clock stands at `t + lag`: adding a step to a large time loses digits of the step, and `lag` keeps them. The last
+    step began at `left + left_lag` and had the length `width`.
+    """
 
     t: Float[Array, ""]
+    lag: Float[Array, ""]
     y: Float[Array, " n"]
     f: Float[Array, " n"]
     h: Float[Array, ""]
     error: Float[Array, ""]
     left: Float[Array, ""]
+    left_lag: Float[Array, ""]
     width: Float[Array, ""]
     dense: Float[Array, "5 n"]
     events: Float[Array, " m"]
@@ -100,8 +106,8 @@ def start(
     one, count = jnp.ones_like(t0), jnp.zeros((), jnp.int32)
     finite = jnp.all(jnp.isfinite(f)) & jnp.all(jnp.isfinite(y0))
     return Progress(
-        t=t0, y=y0, f=f, h=control.first_step(field, t0, y0, f, jax.lax.stop_gradient(span), order),
-        error=one, left=t0, width=one,
+        t=t0, lag=jnp.zeros_like(t0), y=y0, f=f, h=control.first_step(field, t0, y0, f, jax.lax.stop_gradient(span), order),
+        error=one, left=t0, left_lag=jnp.zeros_like(t0), width=one,
         # Of width one, with the slope of the field: so the output at t0 has the right derivative by its time.
         dense=jnp.concatenate([y0[None], f[None], jnp.zeros((DENSE_TERMS - 2, y0.shape[0]), y0.dtype)]),
         events=events, fired=jnp.zeros(events.shape, bool),
@@ -189,7 +195,7 @@ def advance_by(
 
 def evaluate_dense(progress: Progress, t: Float[Array, ""]) -> Float[Array, " n"]:
     """The state at a time within the last step, from the method's own interpolant."""
-    theta = (t - progress.left) / progress.width
+    theta = (t - progress.left - progress.left_lag) / progress.width
     value = progress.dense[-1]
     for coefficient in progress.dense[-2::-1]:
         value = value * theta + coefficient
@@ -226,12 +232,14 @@ def _attempt(
         following = jax.lax.stop_gradient(jnp.where(clipped & accept, jnp.maximum(following, s.h), following))
     hopeless = ~accept & (fixed | too_small(following, s.t))
     code = jnp.where(hopeless, jnp.where(finite, Code.STEP_TOO_SMALL, Code.NON_FINITE), s.code)
-    t = jnp.where(clipped, stop, s.t + h)
+    t, lag = _later(s, h)
     if fixed:  # the sum of many steps misses an output time by rounding: that step's own end is the output
         t = t + jax.lax.stop_gradient(jnp.where(same_time(t, target), target - t, 0.0))
+        lag = jnp.where(t == target, 0.0, lag)
+    t, lag = jnp.where(clipped, stop, t), jnp.where(clipped, 0.0, lag)
     moved = Progress(
-        t=t, y=new.y, f=new.f, h=following, error=jnp.maximum(error, 1e-4),
-        left=s.t, width=h, dense=new.dense, events=field.events(t, new.y), fired=s.fired,
+        t=t, lag=lag, y=new.y, f=new.f, h=following, error=jnp.maximum(error, 1e-4),
+        left=s.t, left_lag=s.lag, width=h, dense=new.dense, events=field.events(t, new.y), fired=s.fired,
         method=s.method, votes=s.votes, calm=s.calm, switched=s.switched,
         steps=s.steps, rejected=s.rejected, saved=s.saved, code=s.code,
     )
@@ -285,13 +293,22 @@ def _step_size(s: Progress, stop: Array, fixed: bool) -> tuple[Array, Array]:
     Only a step that ends there has a derivative, that of the time it ends: so starts, ends and breaks of a run have
     exact ones, while the step sizes that error control chose are numbers.
     """
-    remaining = stop - s.t
+    remaining = stop - s.t - s.lag
     clipped = s.h * 1.01 >= remaining  # a last step one percent longer is better than one that is tiny
     if not fixed:
         return jnp.where(clipped, remaining, s.h), clipped
     # A fixed step that ends at `stop` but for rounding keeps its size, so that runs in pieces take the same steps.
     size = jnp.where(clipped & ~same_time(s.t + s.h, stop), remaining, s.h)
     return size + jnp.where(clipped, remaining - jax.lax.stop_gradient(remaining), 0.0), clipped
+
+
+def _later(s: Progress, h: Array) -> tuple[Array, Array]:
+    """The clock after a step of h, as time and lag: s.t + (s.lag + h) without error (Knuth's two-sum)."""
+    t, step = jax.lax.stop_gradient((s.t, s.lag + h))
+    rounded = t + step
+    taken = rounded - t
+    lag = (t - (rounded - taken)) + (step - taken)
+    return s.t + jax.lax.stop_gradient(rounded - s.t), lag
 
 
 def _until_next_break(field, s, end, breaks):

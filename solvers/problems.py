@@ -61,6 +61,18 @@ class InitialValueProblem(eqx.Module):
             return self
         return eqx.tree_at(lambda p: p.controls, self, self.controls.piece(t))
 
+    def closes_over_traced(self) -> bool:
+        """Whether field or events use a value being differentiated or mapped that is no leaf of the problem."""
+
+        def functions(problem: InitialValueProblem, t: Array) -> Any:
+            event = None if problem.event is None else problem.event(problem.system, t, problem.state)
+            return problem.field(t, problem.state), event
+
+        arrays, rest = eqx.partition(self, eqx.is_array)
+        t = jnp.zeros((), jax.tree.leaves(self.state)[0].dtype)
+        traced = jax.make_jaxpr(lambda a, t: functions(eqx.combine(a, rest), t))(arrays, t)
+        return any(isinstance(constant, jax.core.Tracer) for constant in traced.consts)
+
     def breakpoints(self) -> Float[Array, " b"] | None:
         """Times at which the field is not smooth and a step must end; None when there are none."""
         return None if self.controls is None else self.controls.breakpoints()

@@ -31,7 +31,7 @@ class Signal(eqx.Module):
         """Whether the signal is discontinuous at its breakpoints."""
         return False
 
-    def span(self) -> tuple[float, float] | None:
+    def span(self) -> tuple[Float[Array, ""], Float[Array, ""]] | None:
         """First and last time at which the signal is known; None when it is known everywhere."""
         return None
 
@@ -85,12 +85,9 @@ class Sampled(Signal):
         """True for a held signal."""
         return self.kind == "hold"
 
-    def span(self) -> tuple[float, float] | None:
-        """First and last sample time; None while traced."""
-        if isinstance(self.ts, jax.core.Tracer):
-            return None
-        ts = np.asarray(self.ts)
-        return float(ts[0]), float(ts[-1])
+    def span(self) -> tuple[Float[Array, ""], Float[Array, ""]] | None:
+        """First and last sample time."""
+        return self.ts[0], self.ts[-1]
 
 
 class _Piece(Signal):
@@ -114,7 +111,8 @@ class Before(Signal):
 
     def __call__(self, t: Float[Array, ""]) -> PyTree:
         """The signal's value at time t, at `end` the one it had just before."""
-        last = jnp.nextafter(self.end, jnp.full_like(self.end, -jnp.inf))
+        end = jax.lax.stop_gradient(self.end)
+        last = jnp.nextafter(end, jnp.full_like(end, -jnp.inf))
         return self.signal(t + jax.lax.stop_gradient(jnp.minimum(t, last) - t))
 
 

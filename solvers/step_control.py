@@ -38,7 +38,8 @@ class StepControl(eqx.Module):
     def sizes(self, y: Float[Array, " n"]) -> Float[Array, " n"]:
         """The error that each component may have: atol + rtol |y|, and not quite zero."""
         allowed = jax.lax.stop_gradient(self.atol + self.rtol * jnp.abs(y))
-        return jnp.maximum(allowed, jnp.finfo(y.dtype).eps ** 2 * jnp.maximum(jnp.max(allowed), 1e-10))
+        info = jnp.finfo(y.dtype)
+        return jnp.maximum(allowed, jnp.maximum(info.eps**2 * jnp.max(allowed), info.tiny))
 
     def ratio(self, probe: Float[Array, "2 n"], y0: Float[Array, " n"], y1: Float[Array, " n"]) -> Float[Array, ""]:
         """Ratio of the norms of two vectors, 0 when the second vanishes.

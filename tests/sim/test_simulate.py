@@ -264,3 +264,47 @@ def test_a_field_may_return_plain_numbers():
     run = wl.simulate(wl.ode.System(_constants), {"q": 0.0, "v": 2.0, "clock": 0.0}, t1=1.0)
     assert run.final["v"] == pytest.approx(2.0 - 9.81) and run.final["clock"] == pytest.approx(1.0)
     assert run.final["q"] == pytest.approx(2.0 - 9.81 / 2)
+
+
+@pytest.mark.parametrize(
+    "ts", [[0.0, 2.0, 1.0, 3.0], [0.0, 1.0, np.nan, 3.0], [0.5, 0.5, 1.0, 2.0], [-1.0, 1.0, 2.0, 3.0]]
+)
+def test_traced_times_that_make_no_sense_are_a_status(ts):
+    run = jax.jit(lambda ts: wl.simulate(decay(), 1.0, t0=0.0, ts=ts, max_steps=100, throw=False))(jnp.asarray(ts))
+    assert run.status.code == wl.core.Code.INVALID_TIMES
+    assert np.isnan(run.states).all() and np.isnan(run.final)
+
+
+def test_lanes_with_times_that_make_no_sense_are_a_status():
+    signal = wl.Sampled([0.0, 2.0], [0.0, 0.0])
+    driven = wl.ode.System(lambda t, y, p, u: -p["rate"] * y + u, {"rate": 0.7})
+    runs = wl.ensemble(lambda t1: wl.simulate(driven, 1.0, t0=0.0, t1=t1, controls=signal))(jnp.array([-1.0, 1.0, 5.0]))
+    assert list(runs.status.ok) == [False, True, False]  # the last leaves the controls behind
+    assert runs.final[1] == pytest.approx(END, rel=RUN_ERROR) and np.isnan(runs.final[0])
+
+
+@pytest.mark.parametrize("transform", [jax.jit, wl.jit, lambda f: lambda a: jax.vmap(f)(jnp.stack([a, a]))[0], jax.grad])
+def test_a_run_of_constants_inside_a_transformation(transform):
+    assert transform(lambda a: a * wl.simulate(decay(), 1.0, t1=1.0).final)(1.0) == pytest.approx(END, rel=RUN_ERROR)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"steps": 2.5, "dt": 0.1}, ValueError, "steps=2.5: at least one step is needed, and a whole number"),
+        ({"t1": 1.0, "rtol": "fine"}, TypeError, "rtol='fine' is not a number"),
+        ({"t1": 1.0, "atol": np.ones(2)}, ValueError, "atol has shape .2,.: it must be one number"),
+        ({"t1": "end"}, TypeError, "t1='end' is not a number"),
+        ({"t1": 1.0, "max_steps": 2.5}, ValueError, "max_steps=2.5: a whole number"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_named(arguments, error, words):
+    with pytest.raises(error, match=words):
+        wl.simulate(decay(), 1.0, **arguments)
+
+
+def test_a_function_or_a_ragged_list_is_refused():
+    with pytest.raises(TypeError, match=r"system has type function; pass a system, such as wl.ode.System\("):
+        wl.simulate(lambda t, y, p: y, 1.0, t1=1.0)
+    with pytest.raises(ValueError, match="entries differ in shape: pass a tuple or a dict"):
+        wl.simulate(decay(), [[1.0], [2.0, 3.0]], t1=1.0)

@@ -102,3 +102,34 @@ def test_status_under_jit_and_vmap_is_data():
     np.testing.assert_array_equal(many.status.ok, [True, True, False])
     np.testing.assert_allclose(many.final[:2], [0.1 / 0.95, 2.0], rtol=1e-5)
     assert np.isnan(many.final[2])
+
+
+def _oscillate(t, y, p):
+    return wl.stack(y[1], -(p["rate"] ** 2) * y[0])
+
+
+@pytest.mark.parametrize("solver", ["tsit5", "rodas5p"])
+def test_a_large_start_time_costs_no_accuracy(solver):
+    # At 1e9 the times of two steps differ by a few roundings of the time: counted in rounded times, the phase is lost.
+    ts = 1e9 + np.linspace(0.0, 1.0, 5)
+    system = wl.ode.System(_oscillate, {"rate": 1e3})
+    run = wl.simulate(system, [1.0, 0.0], ts=ts, rtol=1e-9, atol=1e-9, solver=solver)
+    np.testing.assert_allclose(run.states[:, 0], np.cos(1e3 * (ts - 1e9)), atol=1e-7)  # 1000 radians of 1e-9 a step
+
+
+def test_many_small_steps_in_float32_keep_the_time():
+    system = wl.ode.System(_oscillate, {"rate": jnp.float32(1.0)})
+    start = jnp.array([1.0, 0.0], jnp.float32)
+    run = wl.simulate(system, start, t1=1000.0, dt=0.01, solver="tsit5")
+    assert run.final[0] == pytest.approx(np.cos(1000.0), abs=1e-3)  # rounding of 100 000 steps, 6e-8 each
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e-34, 1e30])
+def test_without_absolute_tolerance_the_size_of_the_state_does_not_matter(size):
+    run = wl.simulate(decay(), [size], t1=20.0, rtol=1e-8, atol=0.0)
+    assert run.final[0] / size == pytest.approx(np.exp(-14.0), rel=1e-6)
+
+
+def test_without_absolute_tolerance_a_state_of_zero_stays():
+    for solver in ("tsit5", "rodas5p"):
+        assert wl.simulate(decay(), [0.0], t1=20.0, atol=0.0, solver=solver).final[0] == 0.0

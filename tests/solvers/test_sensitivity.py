@@ -190,3 +190,33 @@ def test_failed_runs_do_not_poison_the_gradients_of_others(gradient):
 def test_a_gradient_of_another_kind_is_refused():
     with pytest.raises(ValueError, match="gradient='backward'.*'auto', 'forward' or 'reverse'"):
         end_of_decay(DECAY_AT, "backward")
+
+
+def _drain(t, y, p):
+    return -jnp.sum(p["outflow"]) * jnp.sqrt(y)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "count"), [("forward", 1), ("reverse", 1), pytest.param("auto", 30, marks=SLOW)]
+)
+def test_a_rejected_step_outside_the_domain_leaves_the_gradient_finite(gradient, count):
+    """A tank drains, y = (1 - k t / 2)^2, almost to its ground; a step below it is a root of a negative number."""
+
+    def level(outflow):
+        system = wl.ode.System(_drain, {"outflow": outflow})
+        return wl.simulate(system, 1.0, t1=1.9999, gradient=gradient, solver="tsit5", **TIGHT).final
+
+    slope = jax.jit(jax.grad(level))(jnp.full(count, 1.0 / count))
+    # The slope is a small difference there: a relative error of the run's times 1e4.
+    np.testing.assert_allclose(slope, -(1 - 1.9999 / 2) * 1.9999, rtol=1e4 * RUN_ERROR)
+
+
+@pytest.mark.parametrize("solver", ["tsit5", pytest.param("dopri5", marks=SLOW)])
+def test_a_field_may_close_over_the_value_that_is_differentiated(solver):
+    def end(rate):
+        return wl.simulate(wl.ode.System(lambda t, y, p: -rate * y), START, t1=SPAN, solver=solver, **TIGHT).final
+
+    slope = -SPAN * END
+    assert jax.grad(end)(RATE) == pytest.approx(slope, rel=RUN_ERROR)
+    assert jax.jvp(end, (RATE,), (1.0,))[1] == pytest.approx(slope, rel=RUN_ERROR)
+    np.testing.assert_allclose(jax.jit(jax.vmap(jax.grad(end)))(jnp.full(2, RATE)), slope, rtol=RUN_ERROR)
