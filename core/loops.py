@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool
 
@@ -132,8 +133,8 @@ def while_loop(
 
 
 def fori_loop(
-    lower: int | Array,
-    upper: int | Array,
+    lower: int | np.integer | Array,
+    upper: int | np.integer | Array,
     body: Callable[[Any, _Carry], _Carry],
     init: _Carry,
     *,
@@ -142,11 +143,13 @@ def fori_loop(
 ) -> _Carry:
     """`for i in range(lower, upper): carry = body(i, carry)`.
 
-    As `jax.lax.fori_loop`, and besides: with bounds that are Python integers both modes of differentiation
-    work and `checkpoints` means what it means in `scan`. With traced bounds the loop is a `while_loop`,
-    whose `gradient` and `checkpoints` apply.
+    As `jax.lax.fori_loop`, and besides: with bounds that are Python or NumPy integers both modes of
+    differentiation work and `checkpoints` means what it means in `scan`. With arrays as bounds the loop is a
+    `while_loop`, whose `gradient` and `checkpoints` apply.
     """
-    if isinstance(lower, int) and isinstance(upper, int):
+    if isinstance(lower, (int, np.integer)) and isinstance(upper, (int, np.integer)):
+        # As Python integers, whose difference cannot overflow or be unsigned.
+        lower, upper = int(lower), int(upper)
         length = max(upper - lower, 0)
         start = jnp.asarray(lower) if length else 0
 
@@ -155,7 +158,7 @@ def fori_loop(
 
         return scan(step, init, jnp.arange(length), checkpoints=checkpoints)[0]
     if checkpoints == "sqrt":
-        raise ValueError('fori_loop: checkpoints="sqrt" needs bounds that are Python integers; give a number')
+        raise ValueError('fori_loop: checkpoints="sqrt" needs bounds that are Python or NumPy integers; give a number')
     return while_loop(
         lambda c: c[0] < upper,
         lambda c: (c[0] + 1, body(c[0], c[1])),

@@ -267,6 +267,17 @@ def test_fori_loop_with_fixed_bounds_has_both_modes(checkpoints):
     np.testing.assert_allclose([jax.grad(end)(0.7), jax.jacfwd(end)(0.7)], [want, want], rtol=ROUNDING)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+def test_fori_loop_takes_numpy_integers_as_python_ones(kind):
+    def end(x, lower, upper):
+        return wl.fori_loop(lower, upper, lambda i, c: x * c + i, x, checkpoints="sqrt")
+
+    for bounds in ((2, 9), (9, 2)):  # unsigned numbers have no negative difference
+        value, slope = jax.value_and_grad(end)(0.7, *map(kind, bounds))
+        assert (value, slope) == jax.value_and_grad(end)(0.7, *bounds)
+    assert end(0.7, 2, kind(9)) == end(0.7, 2, 9)
+
+
 def test_fori_loop_bounds():
     def add(i, c):
         return c + i
@@ -279,5 +290,5 @@ def test_fori_loop_bounds():
         2.0, jnp.array(3)
     )
     np.testing.assert_allclose(slope, 12.0, rtol=ROUNDING)
-    with pytest.raises(ValueError, match="Python integers; give a number"):
+    with pytest.raises(ValueError, match="Python or NumPy integers; give a number"):
         wl.fori_loop(0, jnp.array(3), add, 0, checkpoints="sqrt")
