@@ -101,25 +101,27 @@ def test_a_direction_the_data_do_not_determine_is_reported():
     assert "not determined" in str(result)
 
 
-def test_a_start_that_cannot_be_simulated_is_named_or_left():
-    def explosive(t, y, p):
-        return p["k"] * y**2
+def explosive(t, y, p):
+    """From 1 the solution is 1 / (1 - k t), infinite at t = 1 / k."""
+    return p["k"] * y**2
 
+
+def test_a_start_that_cannot_be_simulated_is_left_for_one_that_can():
     data = wl.Observations(TS, 1.0 / (1.0 - 0.1 * TS))
-    system = wl.ode.System(explosive, {"k": 5.0})
-    try:
-        result = wl.fit(system, data, 1.0, free={"k": wl.Positive()})
-    except wl.SimulationError as error:
-        assert "start of the fit failed" in str(error)
-        assert "start=" in str(error)
-    else:
-        assert result.values["k"] == pytest.approx(0.1, rel=1e-4)
+    result = wl.fit(wl.ode.System(explosive, {"k": 5.0}), data, 1.0, free={"k": wl.Positive()})
+    assert result.success
+    assert result.values["k"] == pytest.approx(0.1, rel=1e-6)
+    assert any("start given could not be simulated" in note for note in result.notes)
+
+
+def test_a_start_that_cannot_be_simulated_nor_left_is_named():
+    """All starts within reach of k = 1000 are infinite before the second time."""
+    data = wl.Observations(TS, 1.0 / (1.0 - 0.1 * TS))
+    with pytest.raises(wl.SimulationError, match=r"start of the fit failed: step too small at t = 0.001.*start="):
+        wl.fit(wl.ode.System(explosive, {"k": 1000.0}), data, 1.0, free={"k": wl.Positive()})
 
 
 def test_trials_that_fail_are_rejected_not_fatal():
-    def explosive(t, y, p):
-        return p["k"] * y**2
-
     data = wl.Observations(TS, 1.0 / (1.0 - 0.2 * TS))  # k = 0.25 already blows up at the end of the data
     result = wl.fit(wl.ode.System(explosive, {"k": 0.01}), data, 1.0, free={"k": wl.Positive()})
     assert result.values["k"] == pytest.approx(0.2, rel=1e-5)
@@ -147,17 +149,16 @@ def test_the_report_says_everything_and_json_is_json():
     assert record["success"] is True
 
 
-def test_a_second_fit_of_the_same_structure_compiles_nothing():
-    import jax
+def test_a_second_fit_of_the_same_structure_compiles_nothing(compiled):
+    def field(t, y, p):  # a function of its own, whose first fit must compile
+        return predator_prey(t, y, p)
 
-    system = wl.ode.System(predator_prey, dict(zip(RATES, (0.5, 0.03, 0.8, 0.02), strict=True)))
+    system = wl.ode.System(field, dict(zip(RATES, (0.5, 0.03, 0.8, 0.02), strict=True)))
+    compiled()
     wl.fit(system, PELTS, free=ALL_POSITIVE)
-    compiled = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
-    )
+    assert compiled() > 0
     wl.fit(system.replace(birth=0.6), PELTS, free=ALL_POSITIVE)
-    assert not compiled
+    assert compiled() == 0
 
 
 def test_more_unknowns_than_values_is_refused():
@@ -171,15 +172,18 @@ def test_an_unknown_initial_state_is_asked_for():
         wl.fit(wl.ode.System(decay, {"rate": 1.0}), data, free="rate")
 
 
-def test_thirty_unknowns():
+@pytest.mark.parametrize("ts", [np.linspace(0, 3, 31), np.array([1.5])], ids=["many values", "as many values"])
+def test_thirty_unknowns(ts):
+    """More than a gradient takes forward sensitivities for; a Jacobian has no fewer rows than columns and always does."""
+
     def field(t, y, p):
         return -p["rates"] * y
 
     rates = np.linspace(0.1, 1.0, 30)
     truth = wl.ode.System(field, {"rates": rates})
-    ts = np.linspace(0, 3, 31)
-    data = wl.Observations(ts, wl.simulate(truth, np.ones(30), ts=ts).states)
-    result = wl.fit(truth.replace(rates=rates * 1.3), data, np.ones(30), free={"rates": wl.Positive()})
+    data = wl.Observations(ts, np.exp(-np.outer(ts, rates)))
+    result = wl.fit(truth.replace(rates=rates * 1.3), data, np.ones(30), t0=0.0, free={"rates": wl.Positive()})
+    assert result.success
     np.testing.assert_allclose(result.system.parameters["rates"], rates, rtol=1e-4)
 
 
@@ -197,3 +201,30 @@ def test_a_stiff_model_is_fitted_by_default():
     data = wl.Observations(ts, run.states[:, 0], observe=0)
     result = wl.fit(truth.replace(slow=0.06), data, [1.0, 0.0, 0.0], free={"slow": wl.Positive()}, atol=1e-12)
     assert result.values["slow"] == pytest.approx(0.04, rel=1e-4)
+
+
+def test_a_function_is_not_a_system():
+    with pytest.raises(TypeError, match=r"system is 'decay', .*pass wl.ode.System\(function, parameters\)"):
+        wl.fit(decay, wl.Observations(TS, np.ones(TS.size)), 1.0, free="rate")
+    with pytest.raises(TypeError, match="system has type dict"):
+        wl.fit({"rate": 1.0}, wl.Observations(TS, np.ones(TS.size)), 1.0, free="rate")
+
+
+@pytest.mark.parametrize("name", ["starts", "max_iterations", "max_steps"])
+def test_a_count_below_one_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name}=0: at least one is needed"):
+        wl.fit(wl.ode.System(decay, {"rate": 1.0}), wl.Observations(TS, np.ones(TS.size)), free="rate", **{name: 0})
+
+
+@pytest.mark.parametrize("level", [0.0, 3.0])
+def test_a_poor_fit_is_called_poor(level):
+    """A line through zero on data that jump, about it or far above; all searches agree on the least poor slope."""
+    values = level + np.cos(np.arange(TS.size) * np.pi) + 0.35 * TS
+    left = values @ values - (TS @ values) ** 2 / (TS @ TS)
+    share = 1.0 - left / np.sum((values - values.mean()) ** 2)
+    assert share < 0 if level else 0.05 < share < 0.25
+    system = wl.ode.System(lambda t, y, p: p["slope"], {"slope": 0.0})
+    result = wl.fit(system, wl.Observations(TS, values), 0.0, free="slope")
+    assert result.sum_of_squares == pytest.approx(left)
+    expected = "nothing of the variation of the data (their mean fits better)" if level else f"only {100 * share:.0f} %"
+    assert any(f"explains {expected}" in note for note in result.notes)

@@ -1,5 +1,7 @@
 """What counts as measurements: every mistake is named, and residuals are what they say."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -29,6 +31,11 @@ TS = np.array([0.0, 1.0, 2.0])
         (dict(ts=TS, values=[1, 2, 3], noise=wl.Normal(sigma=0.0)), "sigma must be"),
         (dict(ts=TS, values=[1, 2, 3], noise=wl.Normal(sigma=[1.0, 2.0])), "does not fit values of shape"),
         (dict(ts=TS, values=[1, 2, 3], weights=-1.0), "weights must be"),
+        (dict(ts=TS, values=[1, 2, 3], weights=0.0), "no measured value has a weight above zero"),
+        (dict(ts=TS, values=[1, 2, np.nan], weights=[0, 0, 1]), "no measured value has a weight above zero"),
+        (dict(ts=TS, values=[1, 2, 3], noise=wl.Normal({"q": 0.1})), "but the values are one array"),
+        (dict(ts=TS, values={"q": [1, 2, 3]}, noise=wl.Normal({"v": 0.1})), "sigma is a dict with keys v, but .* keys q"),
+        (dict(ts=TS, values=[1, 2, 3], observe=[]), "names no component"),
     ],
 )
 def test_a_mistake_in_the_data_is_named(arguments, message):
@@ -39,6 +46,20 @@ def test_a_mistake_in_the_data_is_named(arguments, message):
 def test_noise_must_be_a_noise():
     with pytest.raises(TypeError, match=r"wl.Normal\(sigma\)"):
         wl.Observations(TS, [1, 2, 3], noise=0.1)
+
+
+@pytest.mark.parametrize(
+    ("observe", "message"),
+    [
+        (0.5, "observe=0.5: write a component's number or name"),
+        ([[0, 1]], "write a component's number or name"),
+        (lambda t, y: y, r"takes \(t, y\); write it as observe\(state\) or as observe\(t, state, system\)"),
+        (lambda y, *, scale: y, r"takes \(y, \*, scale\)"),
+    ],
+)
+def test_what_cannot_be_observed_is_named(observe, message):
+    with pytest.raises(TypeError, match=message):
+        wl.Observations(TS, [1, 2, 3], observe=observe)
 
 
 @pytest.mark.parametrize(
@@ -84,12 +105,73 @@ def test_a_model_that_is_not_positive_fails_the_trial_under_log_normal_noise():
     ("observe", "expected"),
     [
         (1, [10.0, 20.0, 40.0]),
+        (np.int64(1), [10.0, 20.0, 40.0]),
         ([1, 0], [[10.0, 1.0], [20.0, 2.0], [40.0, 4.0]]),
+        (np.array([1, 0]), [[10.0, 1.0], [20.0, 2.0], [40.0, 4.0]]),
+        (jnp.array([0, 1]), [[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]]),
+        (range(2), [[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]]),
+        (np.array([False, True]), [[10.0], [20.0], [40.0]]),
         (lambda y: y[0] * y[1], [10.0, 40.0, 160.0]),
+        (lambda y, s=2.0: s * y[0], [2.0, 4.0, 8.0]),
         (lambda t, y, system: y[0] + t, [1.0, 3.0, 6.0]),
+        (lambda t, y, system=None: y[0] + t, [1.0, 3.0, 6.0]),
+        (lambda *given: given[1][0] + given[0], [1.0, 3.0, 6.0]),
+        (jnp.sum, [11.0, 22.0, 44.0]),
+        (functools.partial(jnp.take, indices=0), [1.0, 2.0, 4.0]),
     ],
 )
 def test_any_part_or_function_of_the_state_can_be_observed(observe, expected):
     states = jnp.array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
     data = wl.Observations(TS, expected, observe=observe)
     np.testing.assert_allclose(residuals_of(data, states), 0.0, atol=1e-14)
+
+
+def test_a_sigma_for_each_array_of_the_values():
+    states = {"q": jnp.array([1.0, 2.0, 4.0])}
+    one = wl.Observations(TS, {"q": [1.5, 2.0, 4.0]}, wl.Normal({"q": 0.1}))
+    np.testing.assert_allclose(residuals_of(one, states), [-5.0, 0.0, 0.0], atol=1e-13)
+    states |= {"v": jnp.array([[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])}
+    values = {"q": [1.5, 2.0, 4.0], "v": np.zeros((3, 2))}
+    two = wl.Observations(TS, values, wl.Normal({"q": 0.1, "v": [0.5, 0.25]}))
+    np.testing.assert_allclose(residuals_of(two, states), [-5.0, 0, 0, 2.0, 4.0, 0, 0, 0, 0], atol=1e-13)
+
+
+def test_values_without_weight_are_missing():
+    data = wl.Observations(TS, [1.0, 2.0, 9.0], weights=[1.0, 4.0, 0.0])
+    assert data.count == 2
+    assert np.isnan(data.residual_times()[2])
+    np.testing.assert_allclose(data.squared_deviations(), [0.25, 1.0])
+    result = wl.fit(wl.ode.System(decay, {"rate": 1.0}), data, 1.0, free="rate")
+    assert len(result.residuals) == 2
+
+
+RUN = np.exp(-0.7 * TS)
+
+
+def test_each_of_several_observations_has_its_own_known_sigma():
+    """Two estimates of one constant are averaged with weights 1 / sigma^2."""
+    parts = [wl.Observations(TS, 2.0 + 0 * TS, wl.Normal(0.1)), wl.Observations(TS, 3.0 + 0 * TS, wl.Normal(0.2))]
+    result = wl.fit(wl.ode.System(decay, {"rate": 0.0}), parts, 1.0, free="y0")
+    assert result.sigma_known
+    assert result.values["y0"] == pytest.approx((2.0 / 0.01 + 3.0 / 0.04) / (1 / 0.01 + 1 / 0.04))
+    assert result.standard_errors["y0"] == pytest.approx((3 / 0.01 + 3 / 0.04) ** -0.5)
+
+
+@pytest.mark.parametrize(
+    ("noises", "message"),
+    [
+        ((wl.Normal(0.1), wl.Normal()), r"known for some observations but not for observations\[1\].*give sigma for all"),
+        ((wl.LogNormal(), wl.Normal(0.1)), r"not for observations\[0\]"),
+        ((wl.LogNormal(), wl.Normal()), "cannot share one estimated sigma"),
+    ],
+)
+def test_noise_whose_weights_are_not_known_is_refused(noises, message):
+    parts = [wl.Observations(TS, RUN, noise) for noise in noises]
+    with pytest.raises(ValueError, match=message):
+        wl.fit(wl.ode.System(decay, {"rate": 1.0}), parts, 1.0, free="rate")
+
+
+def test_the_run_whose_noise_is_not_known_is_named():
+    runs = [wl.Experiment(wl.Observations(TS, RUN, noise), 1.0) for noise in (wl.Normal(0.1), wl.Normal())]
+    with pytest.raises(ValueError, match=r"not for experiments\[1\].observations\[0\]"):
+        wl.fit(wl.ode.System(decay, {"rate": 1.0}), runs, free="rate")

@@ -17,15 +17,12 @@ BOUNDS = {
 
 
 @pytest.mark.parametrize("name", BOUNDS)
-def test_numbers_invert_and_stay_inside(name):
+def test_numbers_invert(name):
     bound, values = BOUNDS[name]
     for value in map(np.asarray, values):
         np.testing.assert_allclose(bound.value(jnp.asarray(bound.number(value))), value, rtol=1e-12)
         assert np.all(bound.size(value) >= 0)
-    lower, upper = bound.interval
-    ends = bound.value(jnp.clip(jnp.array([-30.0, 30.0]), lower, upper))
-    assert np.all(ends >= (-np.inf if getattr(bound, "lower", None) is None else bound.lower))
-    assert np.all(ends <= (np.inf if getattr(bound, "upper", None) is None else bound.upper))
+        assert bound.interval[0] <= bound.number(value) <= bound.interval[1]
     assert np.all(np.isfinite(jax.vmap(jax.grad(bound.value))(jnp.array([-30.0, 0.0, 30.0]))))
 
 
@@ -66,3 +63,36 @@ def test_a_mistake_in_free_is_named(free, error, message):
     system = wl.ode.System(field, {"rate": 1.0, "shape": np.array([1.0, 2.0])})
     with pytest.raises(error, match=message):
         wl.fit(system, DATA, 1.0, free=free)
+
+
+LINE = wl.Observations([0.0, 1.0, 2.0, 3.0], [[0.0, 0.0], [0.5, -1.0], [1.0, -2.0], [1.5, -3.0]])
+
+
+def line(t, y, p):
+    return wl.stack(p["up"], p["down"])
+
+
+@pytest.mark.parametrize("double", [True, False], ids=["float64", "float32"])
+@pytest.mark.parametrize(
+    ("free", "ends"),
+    [
+        ({"up": wl.Bounded(upper=0.3), "down": wl.Free()}, {"up": 0.3, "down": -1.0}),
+        ({"up": wl.Bounded(0.6, 0.9, start=0.7), "down": wl.Bounded(lower=-0.9)}, {"up": 0.6, "down": -0.9}),
+        ({"up": wl.Bounded(0.1, 0.9), "down": wl.Bounded(-3, 3)}, {"up": 0.5, "down": -1.0}),
+        ({"up": wl.Positive(start=3.0), "down": wl.Free()}, {"up": 0.5, "down": -1.0}),
+    ],
+)
+def test_bounds_are_reached_and_held_by_a_fit(free, ends, double):
+    with jax.enable_x64(double):
+        result = wl.fit(wl.ode.System(line, {"up": 0.2, "down": -0.2}), LINE, [0.0, 0.0], free=free)
+    on_bound = {name for name, end in ends.items() if end in free[name].interval}
+    assert result.success
+    assert result.values == pytest.approx(ends, rel=1e-6 if double else 1e-4)
+    for name in on_bound:  # to the last bit of the precision
+        assert result.values[name] == (ends[name] if double else np.float32(ends[name]))
+    assert {note.split()[0] for note in result.notes if "ended on its bound" in note} == on_bound
+
+
+def test_a_positive_unknown_stays_positive_where_the_data_ask_for_less():
+    result = wl.fit(wl.ode.System(line, {"up": 1.0, "down": 1.0}), LINE, [0.0, 0.0], free={"down": wl.Positive()})
+    assert 0.0 < result.values["down"] < 1e-3
