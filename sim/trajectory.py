@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from ..core.status import Status
+from ..core.status import Code, Status
 from ..solvers.problems import EventRecord, Stats
+from .interpolation import hermite
 
 
 class Trajectory(eqx.Module):
@@ -27,7 +28,9 @@ class Trajectory(eqx.Module):
     | `event` | | which event ended the run and when; None for systems without events |
 
     `run.at(2.5)` interpolates in time, `run[3]` and `run[-1]` are states by number, `run[1.0:2.0]` is the part between
-    two times. Results of `wl.ensemble` carry one more leading axis everywhere.
+    two times. A part has the status, the event and the final state that a run to its last time would have had: what
+    happened after that time is no part of it. Its `stats` are those of the whole run. Results of `wl.ensemble` carry
+    one more leading axis everywhere.
     """
 
     ts: Float[Array, "*lanes n"]
@@ -45,7 +48,8 @@ class Trajectory(eqx.Module):
 
         Cubic Hermite interpolation between stored states with slopes from their neighbours (Catmull-Rom on unequal
         times): third-order accurate in the spacing of `ts`. For the solver's own accuracy at given times, put them
-        into `ts`. **Raises** `ValueError` for times outside the span.
+        into `ts`. The state at an event that ended the run is the last one interpolated; after it, and after the last
+        state before a failure, the result is NaN. **Raises** `ValueError` for times outside the span.
         """
         self._single("at")
         times = jnp.asarray(t, self.ts.dtype)
@@ -56,16 +60,33 @@ class Trajectory(eqx.Module):
                 raise ValueError(
                     f"t={float(outside.flat[0]):.6g} lies outside the run, which spans {low:.6g} to {high:.6g}."
                 )
-        i = jnp.clip(jnp.searchsorted(self.ts, times, side="right") - 1, 0, max(len(self) - 2, 0))
-        return jax.tree.map(lambda y: _hermite(self.ts, y, i, times), self.states)
+        ts, states, end = self._knots()
+        i = jnp.clip(jnp.searchsorted(ts, times, side="right") - 1, 0, max(len(self) - 2, 0))
+        return jax.tree.map(lambda y: hermite(ts, y, i, times, end), states)
+
+    def _knots(self) -> tuple[Array, PyTree, Array]:
+        """Times and states to interpolate between, and the time at which they end.
+
+        The first time that is not before an event gives way to the event and its state.
+        """
+        end = self.ts[-1]
+        if self.event is None:
+            return self.ts, self.states, end
+        t, rows = self.event.t, jnp.arange(len(self))
+        here = (rows == jnp.searchsorted(self.ts, t, side="left")) & self.event.happened
+
+        def replaced(y: Array, at_event: Array) -> Array:
+            return jnp.where(here.reshape((-1,) + (1,) * (y.ndim - 1)), at_event, y)
+
+        states = jax.tree.map(replaced, self.states, self.final)
+        return replaced(self.ts, t), states, jnp.where(self.event.happened, t, end)
 
     def __getitem__(self, index: Any) -> Any:
         self._single("[...]")
         if isinstance(index, slice):
             rows = self._rows(index)
-            pick = jax.tree.map(lambda x: x[rows], (self.ts, self.states))
-            last = jax.tree.map(lambda x: x[-1], pick[1]) if pick[0].shape[0] else self.final
-            return Trajectory(pick[0], pick[1], last, self.status, self.stats, self.event)
+            ts, states = jax.tree.map(lambda x: x[rows], (self.ts, self.states))
+            return self._part(ts, states) if ts.shape[0] else eqx.tree_at(lambda r: (r.ts, r.states), self, (ts, states))
         if isinstance(index, (int, np.integer)):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"state {index} of a run with {len(self)} stored times.")
@@ -73,6 +94,24 @@ class Trajectory(eqx.Module):
         if isinstance(index, (float, np.floating)):
             return self.at(index)
         raise TypeError(f"a run is indexed by a number, a time, or a slice of either, not by {type(index).__name__}.")
+
+    def _part(self, ts: Array, states: PyTree) -> Trajectory:
+        """The run up to the last of these times, of which these are stored."""
+        last = jnp.argmax(ts)  # a slice may run backwards
+        final, event = jax.tree.map(lambda y: y[last], states), self.event
+        reached = jnp.all(jnp.stack([jnp.all(jnp.isfinite(y)) for y in jax.tree.leaves(final)]))
+        # Failures whose time is not known are part of everything; no comparison with NaN holds.
+        ok = self.status.ok | reached & (ts[last] <= self.status.t)
+        status = Status(
+            jnp.where(ok, Code.OK, self.status.code).astype(self.status.code.dtype),
+            jnp.where(ok, jnp.nan, self.status.t),
+            jnp.where(ok, -1, self.status.step),
+        )
+        if event is not None:
+            happened = event.happened & (event.t <= ts[last])
+            final = jax.tree.map(lambda a, b: jnp.where(happened, a, b), self.final, final)
+            event = EventRecord(jnp.where(happened, event.index, -1), jnp.where(happened, event.t, jnp.nan))
+        return Trajectory(ts, states, final, status, self.stats, event)
 
     def _rows(self, index: slice) -> slice:
         parts = (index.start, index.stop)
@@ -158,33 +197,3 @@ def _label(path: tuple) -> str:
             words.append(("." if words else "") + str(getattr(key, "key", getattr(key, "name", key))))
     text = "".join(words)
     return f"y{text}" if text.startswith("[") or not text else text
-
-
-def _hermite(ts: Array, y: Array, i: Array, t: Array) -> Array:
-    n = ts.shape[0]
-    if n == 1:
-        return jnp.broadcast_to(y[0], (*jnp.shape(t), *y.shape[1:]))
-
-    def wide(x: Array) -> Array:
-        return x.reshape(x.shape + (1,) * (y.ndim - 1))
-
-    h = wide(ts[i + 1] - ts[i])
-    secant = (y[i + 1] - y[i]) / h
-
-    def slope(j: Array) -> Array:
-        before, after = jnp.maximum(j - 1, 0), jnp.minimum(j + 1, n - 1)
-        left = wide(jnp.where(j > before, ts[j] - ts[before], 1.0))
-        right = wide(jnp.where(after > j, ts[after] - ts[j], 1.0))
-        down, up = (y[j] - y[before]) / left, (y[after] - y[j]) / right
-        inner = (down * right + up * left) / (left + right)
-        return jnp.where(wide(j == before), up, jnp.where(wide(j == after), down, inner))
-
-    s = wide(t - ts[i]) / h
-    d0, d1 = slope(i), slope(i + 1)
-    d0 = jnp.where(n == 2, secant, d0)
-    d1 = jnp.where(n == 2, secant, d1)
-    return (
-        y[i] * (1 + 2 * s) * (1 - s) ** 2
-        + y[i + 1] * s**2 * (3 - 2 * s)
-        + h * (d0 * s * (1 - s) ** 2 - d1 * s**2 * (1 - s))
-    )

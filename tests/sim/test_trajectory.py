@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_systems import decay, predator_prey
+from small_systems import ball, decay, explosion, predator_prey
 
 import worldline as wl
 
@@ -53,6 +53,83 @@ def test_slices_by_number_and_by_time(run):
     by_time = run[0.5:1.0]
     np.testing.assert_array_equal(by_time.ts, part.ts)
     np.testing.assert_array_equal(by_time.states, part.states)
+
+
+@pytest.fixture(scope="module")
+def fall():
+    """A fall from a height of 10, ended by the ground between the last time but one and the last."""
+    return wl.simulate(ball(), [10.0, 0.0], ts=np.linspace(0.0, 2.0, 11))
+
+
+def height(t):
+    return 10.0 - 0.5 * 9.81 * np.asarray(t) ** 2
+
+
+def test_interpolation_up_to_an_event(fall):
+    t = float(fall.event.t)
+    # The parabola is within what a cubic with the slopes of parabolas through neighbours can follow, up to both ends,
+    # where only the secant to one neighbour is known.
+    inner = np.linspace(0.2, 1.2, 23)
+    np.testing.assert_allclose(fall.at(inner)[:, 0], height(inner), atol=1e-5)
+    last = np.linspace(1.2, t, 7)
+    np.testing.assert_allclose(fall.at(last)[:, 0], height(last), atol=0.05)
+    np.testing.assert_array_equal(fall.at(t), fall.final)
+    np.testing.assert_array_equal(jax.jit(lambda r, t: r.at(t))(fall, t), fall.final)
+    assert np.isnan(fall.at([t + 1e-9, 1.5, 1.6, 1.99, 2.0])).all()
+
+
+def test_interpolation_where_the_event_is_a_stored_time(fall):
+    t = float(fall.event.t)
+    for ts in ([0.0, 0.7, t, 2.0], [0.0, t, 2.0], [0.0, 0.7, 2.0], [0.0, 2.0]):
+        run = wl.simulate(ball(), [10.0, 0.0], ts=ts)
+        np.testing.assert_allclose(run.at(run.event.t), run.final, atol=1e-6)
+        assert np.isfinite(run.at(0.5 * t)).all()
+        assert np.isnan(run.at([1.6, 2.0])).all()
+
+
+def test_interpolation_up_to_a_failure():
+    run = wl.simulate(explosion(), 1.0, ts=[0.0, 0.2, 0.4, 0.6, 1.5, 2.0], throw=False)
+    assert run.status.failed
+    between = np.array([0.1, 0.3, 0.45, 0.5, 0.6])
+    np.testing.assert_allclose(run.at(between), 1.0 / (1.0 - between), rtol=0.05)
+    assert run.at(0.6) == run.states[3]
+    assert np.isnan(run.at([0.61, 1.5, 1.7, 2.0])).all()
+
+
+def test_derivative_of_interpolation_next_to_a_failure():
+    def between(rate):
+        return wl.simulate(explosion().replace(rate=rate), 1.0, ts=[0.0, 0.3, 0.35, 0.4, 1.5, 2.0]).at(0.38)
+
+    assert jax.grad(between)(1.0) == pytest.approx(0.38 / 0.62**2, rel=0.01)
+
+
+def test_derivative_of_interpolation_next_to_an_event():
+    def between(g):
+        return wl.simulate(ball().replace(g=g), [10.0, 0.0], ts=np.linspace(0.0, 2.0, 41)).at(1.4)[0]
+
+    assert jax.grad(between)(9.81) == pytest.approx(-0.5 * 1.4**2, rel=1e-2)
+
+
+def test_a_part_of_a_failed_run_is_ok_up_to_the_failure():
+    run = wl.simulate(explosion(), 1.0, ts=[0.0, 0.2, 0.4, 1.5, 2.0], throw=False)
+    for part in (run[0:2], run[0.0:0.4], run[2::-1]):
+        assert part.status.ok and repr(part.status) == "ok" and np.isfinite(part.final)
+        assert np.isnan(part.status.t) and part.status.step == -1
+    assert run[2::-1].final == run.states[2]
+    for part in (run[:], run[1:4], run[3:]):
+        assert repr(part.status) == repr(run.status) and np.isnan(part.final)
+    assert jax.jit(lambda r: r[0:2].status.ok)(run)
+    late = wl.simulate(wl.ode.System(lambda t, y, p: y / 0.0), 1.0, ts=[0.0, 1.0], throw=False)
+    assert late[0:1].status.failed == bool(np.isnan(late.states[0]))
+
+
+def test_a_part_of_a_run_that_an_event_ended(fall):
+    before, whole = fall[0:5], fall[0.0:1.8]
+    assert not before.event.happened and np.isnan(before.event.t)
+    np.testing.assert_array_equal(before.final, fall.states[4])
+    assert whole.event.happened and whole.event.t == fall.event.t
+    np.testing.assert_array_equal(whole.final, fall.final)
+    np.testing.assert_array_equal(whole.at(fall.event.t), fall.final)
 
 
 def test_columns_and_tables():
