@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import equinox as eqx
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.pytrees import is_array
 from ..core.sharding import Devices, shard_lanes
 from ..core.transforms import jit, vmap
 from .progress import ProgressBar
@@ -20,6 +22,8 @@ from .progress import ProgressBar
 # laptop.
 BYTES_IN_A_TILE = 256 * 2**20
 MOST_LANES_IN_A_TILE = 16384
+FEWEST_LANES_TO_CUT = 256  # up to here all run at once
+SHAPES_REMEMBERED = 256
 
 
 def ensemble(
@@ -42,34 +46,86 @@ def ensemble(
     **Arguments**
 
     - `in_axes`: 0 for an argument with lanes along the first axis of each array in it, None for one that all share;
-      one entry for all arguments or one for each.
+      one entry for all arguments or one for each. Leaves that are no arrays (Python numbers, functions, names) are
+      shared by all lanes, as by `wl.vmap`.
     - `tile`: lanes run at once; by default as many as keep the results of a tile under 256 MB, at most 16384. Tiles
       come one after the other and are gathered in the host's memory.
     - `devices`: how many devices, or which, share the lanes of a tile (`jax.shard_map`); counts need not be even, and
       each device stops when its own lanes are done.
     - `progress`: a bar over the lanes; by default on terminals, for more than one tile.
 
-    Keep the returned function to call it again without compiling again. Under `jit`, `grad` or `vmap` all lanes run
-    in one tile.
+    Keep the returned function to call it again without tracing or compiling again. Under `jit`, `grad` or `vmap` all
+    lanes run in one tile.
 
     **Raises** `ValueError` for arguments without lanes or with different numbers of them.
     """
-    mapped = vmap(fn, in_axes=in_axes)
-    spread = shard_lanes(mapped, devices, in_axes=in_axes) if devices is not None else jit(mapped)
+    many = _Many(fn, in_axes, devices)
 
     def run(*args: Any) -> Any:
         axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(args)
         lanes = _count_lanes(args, axes)
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(args)):
-            return mapped(*args)
-        size = min(lanes, tile if tile is not None else _tile_size(mapped, args, lanes))
+            return vmap(fn, in_axes=in_axes)(*args)
+        size = min(lanes, tile if tile is not None else many.tile_size(args, lanes))
         if size < 1:
             raise ValueError(f"tile={tile}: a tile holds at least one lane.")
+        program = many.program(args)
         if size == lanes:
-            return spread(*args)
-        return _in_tiles(spread, args, axes, lanes, size, progress)
+            return program(args)
+        return _in_tiles(program, args, axes, lanes, size, progress)
 
     return run
+
+
+class _Many:
+    """A function of one run as compiled functions of many, and what is known about them from earlier calls.
+
+    The compiler takes a Python number within an argument for an array, so that which leaves have lanes must be settled
+    before: there is one program for each pattern of leaves that are arrays.
+    """
+
+    def __init__(self, fn: Callable[..., Any], in_axes: int | None | tuple[int | None, ...], devices: Devices):
+        self._fn, self._in_axes, self._devices = fn, in_axes, devices
+        self._programs: dict[tuple[bool, ...], Callable[[tuple], Any]] = {}
+        self._bytes: dict[Any, float] = {}
+
+    def program(self, args: tuple) -> Callable[[tuple], Any]:
+        """The compiled function of all arguments as one tuple."""
+        arrays = tuple(is_array(leaf) for leaf in jax.tree.leaves(args))
+        if arrays not in self._programs:
+            mapped = self._mapped(arrays)
+            if self._devices is None:
+                self._programs[arrays] = jit(mapped)
+            else:
+                spread = shard_lanes(lambda *args: mapped(args), self._devices, in_axes=self._in_axes)
+                self._programs[arrays] = lambda args: spread(*args)
+        return self._programs[arrays]
+
+    def _mapped(self, arrays: tuple[bool, ...]) -> Callable[[tuple], Any]:
+        @functools.wraps(self._fn, updated=())  # its name in messages and in programs
+        def mapped(args: tuple) -> Any:
+            axes = self._in_axes if isinstance(self._in_axes, tuple) else (self._in_axes,) * len(args)
+            each = [axis for axis, arg in zip(axes, args, strict=True) for _ in jax.tree.leaves(arg)]
+            lanes = [axis if array else None for axis, array in zip(each, arrays, strict=True)]
+            return vmap(self._fn, in_axes=jax.tree.unflatten(jax.tree.structure(args), lanes))(*args)
+
+        return mapped
+
+    def tile_size(self, args: tuple, lanes: int) -> int:
+        """As many lanes as keep the results of a tile within bounds."""
+        if lanes <= FEWEST_LANES_TO_CUT:
+            return lanes
+        leaves, structure = jax.tree.flatten(args)
+        kinds = [(x.shape, x.dtype) if is_array(x) else (type(x), x if isinstance(x, Hashable) else None) for x in leaves]
+        key = (structure, *kinds)
+        if key not in self._bytes:
+            if len(self._bytes) >= SHAPES_REMEMBERED:
+                self._bytes.clear()
+            out = eqx.filter_eval_shape(self._mapped(tuple(is_array(x) for x in leaves)), args)
+            sizes = [math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(out) if hasattr(x, "shape")]
+            self._bytes[key] = sum(sizes) / lanes
+        fitting = int(BYTES_IN_A_TILE / max(self._bytes[key], 1.0))
+        return max(1, min(lanes, MOST_LANES_IN_A_TILE, fitting))
 
 
 def _count_lanes(args: tuple[Any, ...], axes: tuple[int | None, ...]) -> int:
@@ -82,8 +138,8 @@ def _count_lanes(args: tuple[Any, ...], axes: tuple[int | None, ...]) -> int:
         if axis != 0:
             raise ValueError(f"in_axes={axis}: lanes of an ensemble lie along the first axis; move them there.")
         for leaf in jax.tree.leaves(arg):
-            if isinstance(leaf, (jax.Array, np.ndarray)) or np.isscalar(leaf) and not isinstance(leaf, str):
-                shape = np.shape(leaf)
+            if is_array(leaf):
+                shape = leaf.shape
                 if not shape:
                     raise ValueError(
                         f"argument {number} holds a single number where lanes were expected: give an array with one entry "
@@ -100,26 +156,27 @@ def _count_lanes(args: tuple[Any, ...], axes: tuple[int | None, ...]) -> int:
     return lanes
 
 
-def _tile_size(mapped: Callable[..., Any], args: tuple[Any, ...], lanes: int) -> int:
-    if lanes <= 256:
-        return lanes
-    out = jax.tree.leaves(eqx.filter_eval_shape(mapped, *args))
-    bytes_per_lane = sum(math.prod(x.shape) * x.dtype.itemsize for x in out if hasattr(x, "shape")) / lanes
-    return max(1, min(lanes, MOST_LANES_IN_A_TILE, int(BYTES_IN_A_TILE / max(bytes_per_lane, 1.0))))
-
-
-def _in_tiles(spread, args, axes, lanes: int, size: int, progress: bool | None) -> Any:
+def _in_tiles(program, args, axes, lanes: int, size: int, progress: bool | None) -> Any:
     parts = []
     shown = progress is True or (progress is None and sys.stderr.isatty())
     with ProgressBar(0.0, float(lanes), shown=shown, unit="runs") as bar:
         for begin in range(0, lanes, size):
             # The last tile is filled up by repeating its last lane, so that it needs no program of its own.
             rows = np.minimum(np.arange(begin, begin + size), lanes - 1)
-            chunk = [
-                arg if axis is None else jax.tree.map(lambda x: x[rows] if hasattr(x, "shape") else x, arg)
+            chunk = tuple(
+                arg if axis is None else jax.tree.map(lambda x: x[rows] if is_array(x) else x, arg)
                 for arg, axis in zip(args, axes, strict=True)
-            ]
+            )
             keep = min(size, lanes - begin)
-            parts.append(jax.tree.map(lambda x: np.asarray(x)[:keep] if hasattr(x, "shape") else x, spread(*chunk)))
+            parts.append(jax.tree.map(lambda x: _on_host(x)[:keep] if is_array(x) else x, program(chunk)))
             bar.reach(float(begin + keep))
-    return jax.tree.map(lambda *xs: jnp.asarray(np.concatenate(xs)) if hasattr(xs[0], "shape") else xs[0], *parts)
+    return jax.tree.map(lambda *xs: _joined(xs) if is_array(xs[0]) else xs[0], *parts)
+
+
+def _on_host(x: Any) -> Any:
+    """The array in the host's memory; random keys, which NumPy does not know, stay where they are."""
+    return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)
+
+
+def _joined(parts: tuple) -> jax.Array:
+    return jnp.asarray(np.concatenate(parts)) if isinstance(parts[0], np.ndarray) else jnp.concatenate(parts)

@@ -56,6 +56,57 @@ def test_a_failed_lane_leaves_the_bits_of_the_others():
     assert np.isnan(mixed.final[1]) and mixed.states[1, 0] == 5.0
 
 
+def test_another_call_traces_nothing():
+    """More lanes than run at once without a look at the size of their results, which is found by tracing too."""
+    traces = []
+
+    def counted(x):
+        traces.append(1)
+        return jnp.stack([x, 2 * x])
+
+    run = wl.ensemble(counted)
+    for factor in (1.0, 2.0, 3.0):
+        np.testing.assert_array_equal(run(factor * jnp.arange(300.0))[:, 1], 2 * factor * np.arange(300.0))
+        assert len(traces) == 2  # once for the size of the results, once for the program
+    run(jnp.arange(301.0))
+    assert len(traces) == 4
+
+
+class Chain(wl.Parametrized):
+    """A system with leaves of every kind."""
+
+    stiffness: jax.Array
+    links: int
+    gravity: float
+    law: object = jnp.sin
+    name: str = "chain"
+
+    def energy(self):
+        return sum(self.law(self.stiffness * i) for i in range(self.links)) + self.gravity
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": 2}, {"devices": 1}])
+def test_leaves_that_are_no_arrays_are_shared(options):
+    chains = Chain(jnp.linspace(0.1, 1.0, 5), 3, 9.81)
+    run = wl.ensemble(lambda chain, n: (chain.energy() + n, chain.links), **options)
+    energies, links = run(chains, 7)
+    np.testing.assert_allclose(energies, wl.vmap(lambda chain, n: chain.energy() + n)(chains, 7), rtol=1e-14)
+    assert links == 3 and energies.shape == (5,)
+    np.testing.assert_allclose(run(Chain(chains.stiffness, 3, 1.81), 7)[0], energies - 8.0, rtol=1e-13)
+    assert run(Chain(chains.stiffness, 2, 9.81), 0)[1] == 2
+
+
+@pytest.mark.parametrize("tile", [2, 5])
+def test_random_keys_in_and_out(tile):
+    keys = jax.random.split(jax.random.key(0), 5)
+    first, second = wl.ensemble(lambda key: jax.random.split(key), tile=tile)(keys).T
+    expected = jax.vmap(jax.random.split)(keys)
+    np.testing.assert_array_equal(jax.random.key_data(first), jax.random.key_data(expected[:, 0]))
+    np.testing.assert_array_equal(jax.random.key_data(second), jax.random.key_data(expected[:, 1]))
+    many = wl.ensemble(lambda key: jax.random.fold_in(key, 1))(jax.random.split(jax.random.key(1), 300))
+    assert many.shape == (300,)
+
+
 def test_shared_and_structured_arguments(many):
     systems = wl.vmap(lambda b: predator_prey().replace(birth=b))(BIRTHS)
     run = wl.ensemble(lambda s, y0: wl.simulate(s, y0, ts=[0.0, 1.0, 2.0]), in_axes=(0, None))
@@ -77,6 +128,7 @@ def test_gradient_through_an_ensemble():
     [
         ((jnp.ones(3), jnp.ones(4)), {}, "argument 0 has 3 lanes, argument 1 has 4 lanes"),
         ((jnp.asarray(1.0), jnp.ones(4)), {}, "argument 0 holds a single number where lanes were expected"),
+        ((1.0, 2), {}, "no argument has lanes"),
         ((jnp.ones(0), jnp.ones(0)), {}, "the ensemble has no lanes"),
         ((jnp.ones(3), jnp.ones(3)), {"in_axes": (None, None)}, "no argument has lanes"),
         ((jnp.ones(3), jnp.ones(3)), {"in_axes": (0,)}, "in_axes has 1 entries for 2 arguments"),
@@ -109,7 +161,7 @@ def test_eight_devices_give_the_same_numbers(many):
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")]),
     }
-    out = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=300)
+    out = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=900)
     assert out.returncode == 0, out.stderr
     states, more, ok = json.loads(out.stdout.splitlines()[-1])
     np.testing.assert_allclose(states, many.states, rtol=ROUNDING)  # 7 lanes on 8 devices
