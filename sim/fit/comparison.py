@@ -80,6 +80,7 @@ def _columns(rows: Any) -> str:
 
 
 def structure_in_words(tree: PyTree) -> str:
+    """What a pytree is, for messages: "a dict with keys q, v"."""
     if isinstance(tree, dict):
         return f"a dict with keys {', '.join(map(str, tree))}"
     return f"a {type(tree).__name__} of {len(tree)}" if isinstance(tree, (tuple, list)) else "one array"

@@ -34,7 +34,10 @@ TS = np.array([0.0, 1.0, 2.0])
         (dict(ts=TS, values=[1, 2, 3], weights=0.0), "no measured value has a weight above zero"),
         (dict(ts=TS, values=[1, 2, np.nan], weights=[0, 0, 1]), "no measured value has a weight above zero"),
         (dict(ts=TS, values=[1, 2, 3], noise=wl.Normal({"q": 0.1})), "but the values are one array"),
-        (dict(ts=TS, values={"q": [1, 2, 3]}, noise=wl.Normal({"v": 0.1})), "sigma is a dict with keys v, but .* keys q"),
+        (
+            dict(ts=TS, values={"q": [1, 2, 3]}, noise=wl.Normal({"v": 0.1})),
+            "sigma is a dict with keys v, but .* keys q",
+        ),
         (dict(ts=TS, values=[1, 2, 3], observe=[]), "names no component"),
     ],
 )
@@ -160,7 +163,10 @@ def test_each_of_several_observations_has_its_own_known_sigma():
 @pytest.mark.parametrize(
     ("noises", "message"),
     [
-        ((wl.Normal(0.1), wl.Normal()), r"known for some observations but not for observations\[1\].*give sigma for all"),
+        (
+            (wl.Normal(0.1), wl.Normal()),
+            r"known for some observations but not for observations\[1\].*give sigma for all",
+        ),
         ((wl.LogNormal(), wl.Normal(0.1)), r"not for observations\[0\]"),
         ((wl.LogNormal(), wl.Normal()), "cannot share one estimated sigma"),
     ],

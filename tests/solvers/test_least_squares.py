@@ -276,17 +276,21 @@ def test_residuals_of_any_size(size):
     np.testing.assert_allclose(result.x[0], 1.0, atol=1e-6)
 
 
-@pytest.mark.parametrize("radius", [0.0, 1e-320, 1e-300, 1e-10])
-@pytest.mark.parametrize("singular", [1e-60, 1.0, 1e140])
-def test_the_damping_is_a_number_that_shortens_the_step(singular, radius):
-    """Even where the slope of the step's length rounds to zero, as it does for the largest singular values."""
-    from worldline.solvers.least_squares import _damping
-
-    s, g = np.array([singular, 0.1 * singular]), np.array([1.0, 1.0])
-    damping = _damping(s, g, radius)
-    step = s * g / (s**2 + damping)
-    assert damping >= 0.0
-    assert np.linalg.norm(step) <= 1.2 * radius
+@pytest.mark.parametrize("scale", [1e-320, 1e-160, 1e-10, 1.0])
+@pytest.mark.parametrize("size", [1e-150, 1.0, 1e150])
+def test_a_first_step_however_short_ends_in_an_outcome(size, scale):
+    """Lengths of steps and their slopes round to zero."""
+    descent = Descent([-1.2, 1.0], Tolerances(step=1e-300), scale=scale)
+    evaluate = batched(lambda x: size * rosenbrock(x))
+    costs = []
+    while descent.running:
+        r, J = evaluate(descent.trial[None])
+        descent.tell(r[0], J[0])
+        costs.append(descent.cost)
+        assert np.isfinite(descent.trial).all()
+    assert costs == sorted(costs, reverse=True)
+    if scale >= 1e-10:
+        np.testing.assert_allclose(descent.x, 1.0, atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, np.inf, [1.0, np.nan]])
