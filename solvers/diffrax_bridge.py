@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ..core.precision import default_float
 from ..core.status import Code, Status
-from .diffrax_ends import FAILED_NON_FINITE, STAGE_ITERATIONS, Bisection, PatientChord, Watched, WatchedAdaptive
+from .diffrax_ends import FAILED_NON_FINITE, STAGE_ITERATIONS, Bisection, PatientChord, watched
 from .fixed_steps import FixedSteps
 from .problems import EventRecord, InitialValueProblem, Options, Solution, Solver, Stats
 from .sensitivity import count_outputs, differentiable, hoisted
@@ -109,12 +109,11 @@ class Diffrax(Solver):
         controller: Any
         if fixed:
             stops = None if problem.noise is None else jax.lax.stop_gradient(ts)
-            controller = Watched(FixedSteps(jax.lax.stop_gradient(options.dt), stops, breaks))
+            controller = FixedSteps(jax.lax.stop_gradient(options.dt), stops, breaks)
         else:
             controller = dfx.PIDController(rtol=options.rtol, atol=options.atol)
             if breaks is not None:
                 controller = dfx.ClipStepSizeController(controller, jump_ts=breaks)
-            controller = WatchedAdaptive(controller)
         solution = dfx.diffeqsolve(
             _terms(problem, t0, ts, options, self._is_imex(), self.method),
             self._method(options),
@@ -124,7 +123,7 @@ class Diffrax(Solver):
             problem.state,
             problem,
             saveat=dfx.SaveAt(subs=[dfx.SubSaveAt(ts=ts), dfx.SubSaveAt(t1=True)]),
-            stepsize_controller=controller,
+            stepsize_controller=watched(controller),
             adjoint=adjoint,
             event=_event(problem),
             max_steps=options.max_steps,

@@ -54,7 +54,7 @@ class Watched(dfx.AbstractStepSizeController):
 
     def wrap(self, direction: Any) -> Watched:
         """Itself around the controller for that direction."""
-        return type(self)(self.controller.wrap(direction))
+        return eqx.tree_at(lambda s: s.controller, self, self.controller.wrap(direction))
 
     def init(
         self, terms: Any, t0: Any, t1: Any, y0: Any, dt0: Any, args: Any, func: Callable, error_order: Any
@@ -78,28 +78,26 @@ class Watched(dfx.AbstractStepSizeController):
         )
         keep = keep & fine
         fixed = not isinstance(self.controller, dfx.AbstractAdaptiveStepSizeController)
-        hopeless = ~keep & (fixed | too_small(end - start, start))
+        hopeless = ~keep & (fixed | too_small(jnp.asarray(end - start), jnp.asarray(start)))
         failure = dfx.RESULTS.where(finite, FAILED_FINITE, FAILED_NON_FINITE)
         return keep, jnp.where(keep, start, t0), end, jumped, state, dfx.RESULTS.where(hopeless, failure, result)
 
 
 class WatchedAdaptive(Watched, dfx.AbstractAdaptiveStepSizeController):
-    """The same for a controller with tolerances, which implicit solvers take from it."""
+    """The same for a controller with tolerances, repeated here because implicit solvers take them from here."""
 
-    @property
-    def rtol(self) -> Any:
-        """The controller's relative tolerance."""
-        return self.controller.rtol  # type: ignore[attr-defined]
+    rtol: Any
+    atol: Any
+    norm: Callable = eqx.field(static=True)
 
-    @property
-    def atol(self) -> Any:
-        """The controller's absolute tolerance."""
-        return self.controller.atol  # type: ignore[attr-defined]
 
-    @property
-    def norm(self) -> Any:
-        """The controller's norm of an error."""
-        return self.controller.norm  # type: ignore[attr-defined]
+def watched(controller: Any) -> Watched:
+    """The controller, watched."""
+    if isinstance(controller, dfx.AbstractAdaptiveStepSizeController):
+        return WatchedAdaptive(
+            controller=controller, rtol=controller.rtol, atol=controller.atol, norm=controller.norm
+        )
+    return Watched(controller)
 
 
 class _Bracket(eqx.Module):

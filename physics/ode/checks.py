@@ -97,7 +97,7 @@ def check_control(function: Callable, kind: str, given: bool) -> None:
         )
 
 
-def name_of(kind: str, function: Callable) -> str:
+def name_of(kind: str, function: Callable | None) -> str:
     """A function of a system in words: "the vector field 'decay'"."""
     words = {"field": "the vector field", "event": "the event function", "implicit": "the implicit part"}
     return f"{words.get(kind, f'the {kind}')} {getattr(function, '__name__', type(function).__name__)!r}"
