@@ -61,7 +61,7 @@ class Report:
     def __str__(self) -> str:
         facts = list(dict.fromkeys(key for row in self.rows for key in row.facts))
         quantities = list(dict.fromkeys(check.quantity for row in self.rows for check in row.checks))
-        lines = [["problem", *facts, *quantities, "verdict"]]
+        lines = _stacked(["problem", *facts, *quantities, "verdict"])
         for row in self.rows:
             errors = {check.quantity: check.error for check in row.checks}
             lines.append(
@@ -114,6 +114,13 @@ class Report:
             ],
             "notes": list(self.notes),
         }
+
+
+def _stacked(headings: Sequence[str]) -> list[list[str]]:
+    """Headings of several words as lines one above the other, so that they are no wider than their columns."""
+    words = [heading.split() for heading in headings]
+    height = max(map(len, words))
+    return [list(line) for line in zip(*([""] * (height - len(w)) + w for w in words))]
 
 
 def _text(value: str | int | float | None, style: str) -> str:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
-from scipy.integrate import solve_ivp
+from scipy import integrate
 
 from ..physics.ode.zoo import Problem
 
@@ -26,6 +26,7 @@ class Solution:
 
     method: str
     states: Float[np.ndarray, "n d"]
+    steps: int  # that were accepted
     evaluations: int  # of the right-hand side
     seconds: float
 
@@ -103,15 +104,23 @@ def _solve(
     compiled, jacobian = jax.jit(rate), jax.jit(jax.jacfwd(rate, 1))
     options = {} if method == EXPLICIT else {"jac": lambda t, y: np.asarray(jacobian(t, y))}
     t0, y0 = float(problem.span[0]), np.asarray(start)
+    kind: type[integrate.OdeSolver] = getattr(integrate, method)
+    steps = 0
+
+    def step(solver: integrate.OdeSolver) -> str | None:
+        nonlocal steps  # SciPy counts evaluations, but not steps
+        steps += 1
+        return kind.step(solver)
+
     # Compiling is not what is timed.
     compiled(t0, y0)
     jacobian(t0, y0)
     began = time.perf_counter()
-    result = solve_ivp(
+    result = integrate.solve_ivp(
         lambda t, y: np.asarray(compiled(t, y)),
         problem.span,
         y0,
-        method=method,
+        method=type(method, (kind,), {"step": step}),
         t_eval=ts,
         rtol=rtol,
         atol=atol,
@@ -121,4 +130,4 @@ def _solve(
     if not result.success:
         reached = result.t[-1] if len(result.t) else t0
         raise ScipyFailure(f"SciPy's {method} stopped after t = {reached:.6g}: {result.message}")
-    return Solution(method, result.y.T, int(result.nfev), seconds)
+    return Solution(method, result.y.T, steps, int(result.nfev), seconds)

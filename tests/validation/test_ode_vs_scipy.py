@@ -22,7 +22,12 @@ def test_a_problem_with_everything_known_is_checked_in_every_way():
     assert report.passed and seen == list(report.rows)
     quantities = [check.quantity for check in report.rows[0].checks]
     assert quantities == ["state", "SciPy itself", "sensitivity", "closed form", "its gradient", "invariants"]
-    assert report.rows[0].facts["steps"] > 0
+    facts = report.rows[0].facts
+    assert list(facts) == ["solver", "our steps", "our s", "SciPy steps", "SciPy calls", "SciPy s"]
+    assert 100 < facts["our steps"] < 10_000
+    # DOP853 takes twelve evaluations a step, two more where a step is dense, and some for steps it refuses.
+    assert 11 * facts["SciPy steps"] < facts["SciPy calls"] < 20 * facts["SciPy steps"]
+    assert all(str(value) in str(report) for value in (facts["our steps"], facts["SciPy steps"], facts["SciPy calls"]))
 
 
 @pytest.mark.slow

@@ -38,6 +38,15 @@ def test_table_has_a_column_for_everything_and_lines_up():
     assert "3 problems, 2 FAILED" in lines
 
 
+def test_headings_of_several_words_stand_in_several_lines():
+    row = Row("good", [Check("closed form", 1e-9, 1e-7)], {"our steps": 12})
+    assert str(Report("Title", [row])).splitlines()[2:5] == [
+        "           our   closed",
+        "problem  steps     form  verdict",
+        "good        12  1.0e-09  ok",
+    ]
+
+
 def test_json_holds_every_number_and_no_nan():
     report = Report("Title", [GOOD, BAD, UNKNOWN]).as_dict()
     read = json.loads(json.dumps(report, allow_nan=False))
