@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from . import core as core
     from . import solvers as solvers
+    from . import validation as validation
     from .core import Parametrized as Parametrized
     from .core import SimulationError as SimulationError
     from .core import Status as Status
@@ -58,7 +59,7 @@ _NAMES = {
     "solvers": "Sampled",
 }
 _WHERE = {name: folder for folder, names in _NAMES.items() for name in names.split()}
-_MODULES = {"core": ".core", "solvers": ".solvers", "ode": ".physics.ode"}
+_MODULES = {"core": ".core", "ode": ".physics.ode", "solvers": ".solvers", "validation": ".validation"}
 
 __all__ = sorted([*_WHERE, *_MODULES])
 

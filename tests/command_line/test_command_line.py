@@ -170,6 +170,7 @@ def test_simulate_a_function_in_a_file(command):
         (["simulate", "lorenz", "--out", "run.xlsx"], ".csv"),
         (["validate", "ode", "--only", "lorentz"], "did you mean 'lorenz'"),
         (["validate", "ode", "--float32"], "--float32"),
+        (["demo", "--float32", "--out", "out"], "double precision: leave out --float32"),
         (["models", "lorentz"], "did you mean 'lorenz'"),
     ],
 )

@@ -1,5 +1,6 @@
 """The zoo: equations, closed forms, gradients by hand and invariants of a problem agree with each other."""
 
+import re
 import textwrap
 from functools import partial
 
@@ -190,28 +191,23 @@ def test_unknown_name_gives_near_ones():
         zoo.problem("lorents")
 
 
-def test_one_file_adds_a_problem(tmp_path, monkeypatch):
-    (tmp_path / "cooling.py").write_text(
-        textwrap.dedent(
-            '''
-            """Newton's law of cooling."""
+def example_of_contributing(root):
+    """The file that CONTRIBUTING.md gives as an example."""
+    text = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    [block] = [part for part in re.findall(r"(?:^(?: {4}.*)?\n)+", text, re.MULTILINE) if "problem = Problem(" in part]
+    return textwrap.dedent(block).strip() + "\n"
 
-            from ..system import System
-            from .problem import Problem
 
-            problem = Problem(
-                name="cooling",
-                summary="A cup of tea.",
-                source="Newton 1701",
-                system=lambda: System(lambda t, y, p: p["rate"] * (20.0 - y), {"rate": 0.1}),
-                state=[90.0],
-                span=(0.0, 60.0),
-                names=("temperature",),
-            )
-            '''
-        )
-    )
+def test_the_file_of_the_contributing_guide_adds_a_problem(tmp_path, monkeypatch, root):
+    (tmp_path / "cooling.py").write_text(example_of_contributing(root))
     monkeypatch.setattr(zoo, "__path__", [*zoo.__path__, str(tmp_path)])
     assert "cooling" in zoo.names()
     added = zoo.problem("cooling")
-    np.testing.assert_allclose(added.system().vector_field(0.0, added.initial()), [-7.0])
+    system, start, times = added.system(), added.initial(), added.times(7)
+    np.testing.assert_allclose(derivative(added, system, 0.0, start), [-0.3 * 70.0])
+    satisfies_its_equation(added, system, start, times)
+    has_the_gradient(added, system, start, times)
+    report = wl.validation.validate_ode(["cooling"])
+    assert report.passed, str(report)
+    quantities = [check.quantity for check in report.rows[0].checks]
+    assert quantities == ["state", "SciPy itself", "sensitivity", "closed form", "its gradient"]

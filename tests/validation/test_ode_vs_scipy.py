@@ -64,19 +64,6 @@ def test_a_run_that_fails_is_a_failed_row():
     assert not row.passed and "the run ended with" in row.verdict
 
 
-def test_an_added_file_is_validated(tmp_path, monkeypatch):
-    (tmp_path / "cooling.py").write_text(
-        "from ..system import System\n"
-        "from .problem import Problem\n"
-        "problem = Problem(name='cooling', summary='A cup of tea.', source='Newton 1701',\n"
-        "    system=lambda: System(lambda t, y, p: p['rate'] * (20.0 - y), {'rate': 0.1}),\n"
-        "    state=[90.0], span=(0.0, 60.0), names=('temperature',))\n"
-    )
-    monkeypatch.setattr(zoo, "__path__", [*zoo.__path__, str(tmp_path)])
-    report = validate_ode(["cooling"])
-    assert report.passed, str(report)
-
-
 def test_float32_and_unknown_names_are_refused():
     with jax.enable_x64(False), pytest.raises(ValueError, match="use_float64"):
         validate_ode(["logistic"])

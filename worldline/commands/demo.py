@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from .failure import WrongInput
+
 EXAMPLE = """example:
   worldline demo --out out      then open out/index.html
 """
@@ -26,6 +28,8 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Run the demonstration."""
+    if given.float32:
+        raise WrongInput("the demonstration compares with SciPy in double precision: leave out --float32")
     from ..demo import demonstrate
 
     return demonstrate(given.out)

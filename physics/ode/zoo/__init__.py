@@ -4,17 +4,16 @@ import difflib
 import importlib
 import pkgutil
 
-from .problem import EndPoint, Problem
+from .definition import EndPoint, Problem
 
 __all__ = ["EndPoint", "Problem", "names", "problem"]
 
 
 def names() -> list[str]:
     """Return the names of all problems, in alphabetical order."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "problem")
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "definition")
 
 
-# Shadows the submodule of the same name as an attribute, which the import above has already bound.
 def problem(name: str) -> Problem:
     """Return the problem of that name, for example `problem("lorenz")`.
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..system import System
-from .problem import Problem
+from .definition import Problem
 
 # Inner grid points; the field takes any number, from the shape of its state. Stiffness grows with their
 # square; at 40 explicit methods are still the faster ones.

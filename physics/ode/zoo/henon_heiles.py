@@ -4,7 +4,7 @@ from jaxtyping import Array, Float
 
 from ....core.arrays import stack
 from ..system import System
-from .problem import Problem, Time
+from .definition import Problem, Time
 
 
 def galaxy(t, y, p):

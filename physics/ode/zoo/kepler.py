@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from ....core.arrays import stack
 from ..system import System
-from .problem import Problem, Time
+from .definition import Problem, Time
 
 NEWTON_STEPS = 10  # 8 reach rounding for every eccentricity to 0.99, from the start used here
 

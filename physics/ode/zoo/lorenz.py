@@ -2,7 +2,7 @@
 
 from ....core.arrays import stack
 from ..system import System
-from .problem import Problem
+from .definition import Problem
 
 
 def convection(t, y, p):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..system import System
-from .problem import Problem, Time
+from .definition import Problem, Time
 
 People = dict[str, Float[Array, ""]]
 
