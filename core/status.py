@@ -27,6 +27,7 @@ class Code(IntEnum):
 
     @property
     def words(self) -> str:
+        """The code as it is written in messages: "step limit"."""
         return "non-finite" if self is Code.NON_FINITE else self.name.lower().replace("_", " ")
 
 
@@ -42,8 +43,8 @@ _REMEDIES = {
 class Status(eqx.Module):
     """The outcome of a run, or of a batch of runs (all three arrays then share the batch's shape).
 
-    `code`: a `Code`. `t`: the time of the failure, NaN when ok. `step`: the first bad step, counted from 0,
-    -1 when ok.
+    `code`: a `Code`. `t`: the time at which the first bad step begins, NaN when ok. `step`: that step, counted
+    from 0 (attempts that were refused count too), -1 when ok.
     """
 
     code: Int[Array, "..."]
@@ -59,10 +60,12 @@ class Status(eqx.Module):
 
     @property
     def ok(self) -> Bool[Array, "..."]:
+        """Whether the run went well, per run of a batch."""
         return self.code == Code.OK
 
     @property
     def failed(self) -> Bool[Array, "..."]:
+        """Whether the run failed, per run of a batch."""
         return self.code != Code.OK
 
     def fail(self, when: Any, code: Code | Int[Array, "..."], t: Any, step: Any) -> "Status":

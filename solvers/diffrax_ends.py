@@ -30,7 +30,9 @@ class PatientChord(dfx.VeryChord):
     fixed step is tried once. Convergence is judged as in Hairer & Wanner, Solving ODEs II, IV.8.
     """
 
-    def terminate(self, fn, y, args, options, state, tags) -> tuple[Array, optx.RESULTS]:
+    def terminate(
+        self, fn: Any, y: Any, args: Any, options: Any, state: Any, tags: Any
+    ) -> tuple[Array, optx.RESULTS]:
         """Whether the error left is small beside the tolerance, or grows."""
         rate = state.diffsize / state.diffsize_prev
         left = state.diffsize * rate / (1 - rate)
@@ -120,13 +122,17 @@ class Bisection(optx.AbstractRootFinder):
     atol: float = 0.0
     norm: Callable = optx.max_norm
 
-    def init(self, fn, y, args, options, f_struct, aux_struct, tags) -> _Bracket:
+    def init(
+        self, fn: Any, y: Any, args: Any, options: Any, f_struct: Any, aux_struct: Any, tags: Any
+    ) -> _Bracket:
         """The whole step."""
         lower, upper = options["lower"], options["upper"]
         width = 2.0 * jnp.finfo(y.dtype).eps * jnp.maximum(jnp.abs(lower), jnp.abs(upper))
         return _Bracket(lower, upper, _sign(fn(lower, args)), width.astype(y.dtype))
 
-    def step(self, fn, y, args, options, state, tags) -> tuple[Array, _Bracket, Any]:
+    def step(
+        self, fn: Any, y: Any, args: Any, options: Any, state: Any, tags: Any
+    ) -> tuple[Array, _Bracket, Any]:
         """One half of the bracket."""
         middle = state.lower + 0.5 * (state.upper - state.lower)
         value, aux = fn(middle, args)
@@ -134,12 +140,16 @@ class Bisection(optx.AbstractRootFinder):
         lower, upper = jnp.where(before, middle, state.lower), jnp.where(before, state.upper, middle)
         return upper, _Bracket(lower, upper, state.sign, state.width), aux
 
-    def terminate(self, fn, y, args, options, state, tags) -> tuple[Array, optx.RESULTS]:
+    def terminate(
+        self, fn: Any, y: Any, args: Any, options: Any, state: Any, tags: Any
+    ) -> tuple[Array, optx.RESULTS]:
         """Whether nothing is left to halve."""
         fine: Any = optx.RESULTS.successful
         return state.upper - state.lower <= state.width, fine
 
-    def postprocess(self, fn, y, aux, args, options, state, tags, result) -> tuple[Array, Any, dict[str, Any]]:
+    def postprocess(
+        self, fn: Any, y: Any, aux: Any, args: Any, options: Any, state: Any, tags: Any, result: Any
+    ) -> tuple[Array, Any, dict[str, Any]]:
         """The time as it is."""
         return y, aux, {}
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
-from source_tree import ROOT, library_files, repository_files, syntax_tree
+from source_tree import PYPROJECT, ROOT, library_files, repository_files, syntax_tree
+
+import worldline as wl
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -90,12 +93,29 @@ def test_every_module_says_what_it_is_for() -> None:
 def test_public_names_are_documented() -> None:
     report(
         [
-            f"{path}:{node.lineno} {node.name}"
+            f"{path}:{node.lineno} {name}"
             for path in library_files()
-            for node in public_definitions(syntax_tree(path).body)
+            for name, node in public_names(syntax_tree(path).body)
             if not ast.get_docstring(node)
         ]
     )
+
+
+def public_names(body: list[ast.stmt]) -> Iterator[tuple[str, Function | ast.ClassDef]]:
+    """Public functions and classes, and the public methods of those classes."""
+    for node in public_definitions(body):
+        yield node.name, node
+        if isinstance(node, ast.ClassDef):
+            yield from ((f"{node.name}.{method.name}", method) for method in public_definitions(node.body))
+
+
+def test_methods_are_seen() -> None:
+    source = "class A:\n  def seen(self): ...\n  def _not(self): ...\nclass _B:\n  def nor(self): ...\ndef f(): ...\n"
+    assert [name for name, _ in public_names(ast.parse(source).body)] == ["A", "A.seen", "f"]
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    assert wl.__version__ == PYPROJECT["project"]["version"] == metadata.version("worldline")
 
 
 def test_public_signatures_are_annotated() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
+from ..commands.failure import WrongInput
 from ..physics.ode import zoo
 from ..sim.fit import Bounded, FitResult, Free, Observations, Positive, fit
 from ..sim.plot.style import QUIET, colour, dress, finish, legend_above, new_figure
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLACE = Path("shared") / "data" / "pendulum" / "measured.csv"
+COLUMNS = ("time", "position", "velocity", "torque")
+UNKNOWNS: dict[str, Any] = {
+    "inertia": Positive(),
+    "mass_length": Positive(),
+    "viscous": Bounded(lower=0.0),
+    "coulomb": Bounded(lower=0.0),
+    "offset": Free(),
+}
 TARGET = 0.055  # rad, root mean square over the whole record
 
 
@@ -71,8 +80,13 @@ def _folders() -> Iterator[Path]:
 
 
 def read_record(path: Path) -> Record:
-    """The columns time, position, velocity and torque."""
-    return Record(*np.loadtxt(path, delimiter=",", skiprows=1).T)
+    """The columns time, position, velocity and torque, in any order. **Raises** `WrongInput` where one is missing."""
+    table = np.genfromtxt(path, delimiter=",", names=True)
+    there = table.dtype.names or ()
+    for name in COLUMNS:
+        if name not in there:
+            raise WrongInput(f"{path} has no column {name!r}; it has {', '.join(there)}")
+    return Record(*(table[name] for name in COLUMNS))
 
 
 def fit_pendulum(record: Record) -> Comparison:
@@ -90,13 +104,7 @@ def fit_pendulum(record: Record) -> Comparison:
         record.state,
         controls=controls,
         progress=False,
-        free={
-            "inertia": Positive(),
-            "mass_length": Positive(),
-            "viscous": Bounded(lower=0.0),
-            "coulomb": Bounded(lower=0.0),
-            "offset": Free(),
-        },
+        free=UNKNOWNS,
     )
     return Comparison(
         record, result, np.asarray(before.states)[:, 0], np.asarray(result.trajectory.states)[:, 0]

@@ -134,10 +134,12 @@ def _pendulum(story: Story) -> None:
         story.narrator.say(f"[-] {line}")
         story.sections.append(Section("A measured pendulum", line))
         return
+    record = pendulum.read_record(path)
     with story.narrator.step(
-        "fit a measured pendulum: 5 unknowns, 1170 positions, the whole record in one simulation"
+        f"fit a measured pendulum: {len(pendulum.UNKNOWNS)} unknowns, {len(record.position)} positions, the whole "
+        "record in one simulation"
     ):
-        found = pendulum.fit_pendulum(pendulum.read_record(path))
+        found = pendulum.fit_pendulum(record)
         picture = story.picture("pendulum_fit.png", lambda: pendulum.draw(found))
     result = found.result
     story.narrator.say(_indented(result.report()))
