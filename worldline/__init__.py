@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .core import use_float64 as use_float64
     from .core import value_and_grad as value_and_grad
     from .core import vmap as vmap
+    from .core.lanes import lanes as lanes
     from .core import while_loop as while_loop
     from .physics import ode as ode
     from .sim import Bounded as Bounded
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "core": "Parametrized SimulationError Status UnknownParameter fori_loop grad hessian hessian_vector_product "
     "jacobian jit parameters replace scan stack streams use_float64 value_and_grad vmap while_loop",
+    "core.lanes": "lanes",
     "sim": "Bounded Experiment FitResult Free LogNormal Normal Observations Positive Trajectory ensemble fit simulate",
     "solvers": "Sampled",
 }

@@ -33,23 +33,13 @@ def vmap(
     """
     if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
         raise ValueError(f"vmap: chunk is {chunk!r}; it must be a positive integer or None")
-    axes_of_args = tuple(in_axes) if isinstance(in_axes, list) else in_axes
 
     @functools.wraps(fn, updated=())
     def mapped(*args: Any, **kwargs: Any) -> Any:
-        if isinstance(axes_of_args, tuple) and len(axes_of_args) != len(args):
-            raise ValueError(
-                f"vmap: in_axes has {len(axes_of_args)} entries, but {name_of(fn)} was called with "
-                f"{len(args)} positional arguments; give one entry for each"
-            )
         inputs = (args, kwargs)
-        axes = [
-            axis if is_array(leaf) else None
-            for axis, leaf in zip(_spread((axes_of_args, 0), inputs, "in_axes"), jax.tree.leaves(inputs))
-        ]
-        size = _size(fn, inputs, axes)
+        axes = mapped_axes("vmap", fn, in_axes, inputs)
         arrays, rest = split(inputs, is_array)
-        axes = [axis for axis, taken in zip(axes, rest.taken) if taken]
+        size = next(x.shape[axis] for x, axis in zip(arrays, axes) if axis is not None)
         kept: list[Rest] = []
 
         def one(arrays):
@@ -85,7 +75,7 @@ def _in_chunks(one, arrays, axes, out_axes, size, chunk):
     _, tiles = lax.scan(lambda _, tile: (None, rerun(tile)), None, lanes, length=count)
     leaves, structure = jax.tree.flatten(tiles)
     joined = []
-    for leaf, axis in zip(leaves, _spread(out_axes, tiles, "out_axes")):
+    for leaf, axis in zip(leaves, spread_axes("vmap", out_axes, tiles, "out_axes")):
         if axis is None:
             joined.append(leaf[0])
         else:
@@ -103,27 +93,48 @@ def _tiled(x, axis, count, width):
     return x.reshape((count, width, *x.shape[1:]))
 
 
-def _spread(axes: Any, tree: Any, what: str) -> list[int | None]:
+def mapped_axes(
+    what: str, fn: Callable, in_axes: Any, inputs: tuple[tuple, dict], keyword_axis: int = 0
+) -> list[int | None]:
+    """The mapped axis of each array in `inputs`, the positional and the keyword arguments of `fn`; None: shared.
+
+    Raises `ValueError`, beginning with `what`, for axes that do not exist or sizes that do not agree.
+    """
+    args, _ = inputs
+    axes_of_args = tuple(in_axes) if isinstance(in_axes, list) else in_axes
+    if isinstance(axes_of_args, tuple) and len(axes_of_args) != len(args):
+        raise ValueError(
+            f"{what}: in_axes has {len(axes_of_args)} entries, but {name_of(fn)} was called with "
+            f"{len(args)} positional arguments; give one entry for each"
+        )
+    leaves = jax.tree.leaves(inputs)
+    spread = spread_axes(what, (axes_of_args, keyword_axis), inputs, "in_axes")
+    axes = [axis if is_array(leaf) else None for axis, leaf in zip(spread, leaves)]
+    _check_sizes(what, fn, inputs, axes)
+    return [axis for axis, leaf in zip(axes, leaves) if is_array(leaf)]
+
+
+def spread_axes(what: str, axes: Any, tree: Any, argument: str) -> list[int | None]:
     """The axis of each leaf of `tree`, where `axes` begins like `tree` and each of its leaves holds for a
     part."""
     flat: list[int | None] = []
 
     def extend(axis, part):
         if axis is not None and (isinstance(axis, bool) or not isinstance(axis, int)):
-            raise TypeError(f"vmap: {what} holds {axis!r}; an axis is an integer or None")
+            raise TypeError(f"{what}: {argument} holds {axis!r}; an axis is an integer or None")
         flat.extend([axis] * len(jax.tree.leaves(part)))
 
     try:
         jax.tree.map(extend, axes, tree, is_leaf=lambda axis: axis is None)
     except ValueError as error:
         raise ValueError(
-            f"vmap: {what} = {axes!r} does not begin like the arguments or results: {error}"
+            f"{what}: {argument} = {axes!r} does not begin like the arguments or results: {error}"
         ) from error
     return flat
 
 
-def _size(fn: Callable, inputs: Any, axes: Sequence[int | None]) -> int:
-    """The number of lanes, once all mapped axes are seen to exist and to agree."""
+def _check_sizes(what: str, fn: Callable, inputs: Any, axes: Sequence[int | None]) -> None:
+    """See that all mapped axes exist and agree in size."""
     sizes: dict[int, int] = {}
     leaves = jax.tree.leaves(inputs)
     for i, (leaf, axis) in enumerate(zip(leaves, axes)):
@@ -131,14 +142,13 @@ def _size(fn: Callable, inputs: Any, axes: Sequence[int | None]) -> int:
             continue
         if not -leaf.ndim <= axis < leaf.ndim:
             raise ValueError(
-                f"vmap: {leaf_names(fn, inputs)[i]} has shape {leaf.shape} and so no axis {axis} to map "
+                f"{what}: {leaf_names(fn, inputs)[i]} has shape {leaf.shape} and so no axis {axis} to map "
                 "over; give None for it in in_axes to share it between the lanes"
             )
         sizes[i] = leaf.shape[axis]
     if not sizes:
-        raise ValueError(f"vmap: no argument of {name_of(fn)} is mapped, so there is no number of lanes")
+        raise ValueError(f"{what}: no argument of {name_of(fn)} is mapped, so there is no number of lanes")
     if len(set(sizes.values())) > 1:
         names = leaf_names(fn, inputs)
         found = ", ".join(f"{names[i]} has {size} (shape {leaves[i].shape})" for i, size in sizes.items())
-        raise ValueError(f"vmap: the mapped axes differ in size: {found}")
-    return next(iter(sizes.values()))
+        raise ValueError(f"{what}: the mapped axes differ in size: {found}")

@@ -1,0 +1,173 @@
+"""Control flow of the one-lane program: loops that run until their last lane is done, branches that lanes share.
+
+What a loop carries stands in stack slots, which LLVM turns into registers. A lane that is done keeps its values while
+others go on; nothing it computes meanwhile is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .arithmetic import choose, compare, is_uniform, maximum, minimum, number
+from .arrays import Memory, Registers, Value, scalar_of
+from .builder import Element, Register
+from .indexing import both
+from .structure import reshape
+from .uniformity import open_jaxpr, scan_varies, varying_results, while_varies
+
+if TYPE_CHECKING:
+    from .emitter import Emitter
+
+
+class Slots:
+    """Memory for values that change from round to round, and their copies for the next one where they are large."""
+
+    def __init__(self, emitter: Emitter, shapes: Sequence[Any], varying: Sequence[bool]):
+        self.store = emitter.store
+        self.now = [self.store.memory(a.shape, a.dtype, uniform=not v) for a, v in zip(shapes, varying, strict=True)]
+
+    def set(self, values: Sequence[Value], where: Element | None = None) -> None:
+        """Store the values, only in lanes where `where` holds when it is given."""
+        safe = [self._apart(v, slot) for v, slot in zip(values, self.now, strict=True)]
+        for value, slot in zip(safe, self.now, strict=True):
+            if where is None:
+                self.store.copy(value, slot)
+            else:
+                self._merge(value, slot, where)
+
+    def _apart(self, value: Value, slot: Memory) -> Value:
+        """A value that storing into other slots cannot change: large ones may stand in a slot themselves."""
+        if not isinstance(value, Memory) or value.address is slot.address:
+            return value
+        if all(value.address.name != other.address.name for other in self.now):
+            return value
+        copy = self.store.memory(value.shape, value.dtype, value.uniform)
+        self.store.copy(value, copy)
+        return copy
+
+    def _merge(self, value: Value, slot: Memory, where: Element) -> None:
+        b, scalar = self.store.b, scalar_of(slot.dtype)
+        if isinstance(value, Registers):
+            for k, e in enumerate(value.data.reshape(-1)):
+                self.store.write(slot, k, choose(b, scalar, where, e, self.store.read(slot, k)))
+            return
+        with b.loop(value.size) as k:
+            self.store.write(slot, k, choose(b, scalar, where, self.store.read(value, k), self.store.read(slot, k)))
+
+    def get(self) -> list[Value]:
+        """The values as they are now, small ones in registers."""
+        return [self.store.settled(slot) for slot in self.now]
+
+
+def _uniform(value: Value) -> bool:
+    return value.uniform if isinstance(value, Memory) else is_uniform(*value.data.flat)
+
+
+def _row(emitter: Emitter, x: Memory, k: Register, aval: Any) -> Value:
+    """Row k of a stacked array."""
+    store, size = emitter.store, int(np.prod(aval.shape, dtype=int))
+    place = emitter.b.pure("i64", True, f"mul i64 {k.name}, {size}")
+    return store.settled(Memory(store.address(x, place), aval.shape, x.dtype, x.stride, x.uniform))
+
+
+def scan(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
+    """`lax.scan`: the body in a loop, rows read from and written to memory."""
+    nc, nk, length = params["num_consts"], params["num_carry"], params["length"]
+    body, _ = open_jaxpr(params["jaxpr"])
+    consts, carry, rows = xs[:nc], xs[nc : nc + nk], xs[nc + nk :]
+    if length == 1:
+        first = [reshape(emitter.store, x, x.shape[1:]) for x in rows]
+        out = emitter.run(params["jaxpr"], [*consts, *carry, *first])
+        return [*out[:nk], *(reshape(emitter.store, y, (1, *y.shape)) for y in out[nk:])]
+    varying = scan_varies(params, [not _uniform(x) for x in xs])
+    slots = Slots(emitter, [v.aval for v in body.outvars[:nk]], varying[:nk])
+    slots.set(carry)
+    stacked = [emitter.store.in_memory(x) for x in rows]
+    outs = [
+        emitter.store.memory((length, *v.aval.shape), v.aval.dtype, uniform=not varies)
+        for v, varies in zip(body.outvars[nk:], varying[nk:], strict=True)
+    ]
+    avals = [v.aval for v in body.invars[nc + nk :]]
+    with emitter.b.loop(length, reverse=params["reverse"]) as k:
+        here = [_row(emitter, x, k, aval) for x, aval in zip(stacked, avals, strict=True)]
+        results = emitter.run(params["jaxpr"], [*consts, *slots.get(), *here])
+        for out, y in zip(outs, results[nk:], strict=True):
+            place = emitter.b.pure("i64", True, f"mul i64 {k.name}, {int(np.prod(y.shape, dtype=int))}")
+            row = Memory(emitter.store.address(out, place), y.shape, out.dtype, out.stride, out.uniform)
+            emitter.store.copy(y, row)
+        slots.set(results[:nk])
+    return [*slots.get(), *(emitter.store.settled(out) for out in outs)]
+
+
+def while_loop(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
+    """`lax.while_loop`: goes on while any active lane does; lanes that are done keep their values."""
+    nc, nb, b = params["cond_nconsts"], params["body_nconsts"], emitter.b
+    body, _ = open_jaxpr(params["body_jaxpr"])
+    varying = while_varies(params, [not _uniform(x) for x in xs])
+    slots = Slots(emitter, [v.aval for v in body.outvars], varying)
+    slots.set(xs[nc + nb :])
+    head, inside, end = b.label("while"), b.label("body"), b.label("done")
+    b.go(head)
+    b.begin(head)
+    with b.scope():
+        state = slots.get()
+        active = emitter.store.element(emitter.run(params["cond_jaxpr"], [*xs[:nc], *state])[0], 0)
+        each = None
+        if not is_uniform(active):
+            each = active if emitter.mask is None else both(emitter.store, active, emitter.mask)
+        b.branch(b.any(active if each is None else each), inside, end)
+        b.begin(inside)
+        before, emitter.mask = emitter.mask, emitter.mask if each is None else each
+        after = emitter.run(params["body_jaxpr"], [*xs[nc : nc + nb], *state])
+        emitter.mask = before
+        slots.set(after, each)
+        b.go(head)
+    b.begin(end)
+    return slots.get()
+
+
+def cond(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
+    """`lax.cond` and `lax.switch`: each branch runs when any active lane takes it, and only those lanes keep it."""
+    branches, b, store = params["branches"], emitter.b, emitter.store
+    index, arguments = store.element(xs[0], 0), xs[1:]
+    last, kind = len(branches) - 1, xs[0].dtype
+    if number(index):
+        return emitter.run(branches[min(max(int(index), 0), last)], arguments)  # type: ignore[arg-type]
+    if kind.kind != "b":
+        index = minimum(b, {}, kind, maximum(b, {}, kind, index, 0), last)
+    flags = [not _uniform(x) for x in arguments]
+    each = [varying_results(branch, flags) for branch in branches]
+    varies = [not is_uniform(index) or any(e[k] for e in each) for k in range(len(each[0]))]
+    slots = Slots(emitter, [v.aval for v in open_jaxpr(branches[0])[0].outvars], varies)
+    for k, branch in enumerate(branches):
+        taken = (index if k else _not(emitter, index)) if kind.kind == "b" else compare(b, "eq", kind, index, k)
+        alone = is_uniform(taken)
+        if not alone and emitter.mask is not None:
+            taken = both(store, taken, emitter.mask)
+        with b.when(b.any(taken)):
+            before = emitter.mask
+            emitter.mask = before if alone else taken
+            results = emitter.run(branch, arguments)
+            emitter.mask = before
+            slots.set(results, None if alone else taken)
+    return slots.get()
+
+
+def _not(emitter: Emitter, x: Element) -> Element:
+    from .arithmetic import RULES as ARITHMETIC
+
+    return ARITHMETIC["not"](emitter.b, {}, np.dtype(bool), x)
+
+
+def linear_solve(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
+    """`lax.custom_linear_solve`: its own solver, on the constants that belong to it and the right-hand sides."""
+    lengths = params["const_lengths"]
+    begin = lengths.matvec + lengths.vecmat
+    end = begin + lengths.solve
+    return emitter.run(params["jaxprs"].solve, [*xs[begin:end], *xs[end + lengths.transpose_solve :]])
+
+
+RULES: dict[str, Callable] = {"scan": scan, "while": while_loop, "cond": cond, "custom_linear_solve": linear_solve}

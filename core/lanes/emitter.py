@@ -1,0 +1,215 @@
+"""From the jaxpr of one lane to the assembly of a group of lanes: `Emitter` walks the equations.
+
+Straight-line operations are in `structure`, `indexing` and `arithmetic`; control flow is in `control`. What is not
+there is written in JAX itself, in `decompositions`, and compiled like the user's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import Literal
+
+from . import structure
+from .arithmetic import RULES, _select_n
+from .arrays import Memory, Registers, Store, Unsupported, Value, is_small, scalar_of
+from .builder import Builder, Element
+from .decompositions import DECOMPOSED
+from .indexing import dynamic_slice, dynamic_update_slice, gather, scatter
+from .uniformity import inner_jaxpr, open_jaxpr
+
+
+class Emitter:
+    """Writes the code of jaxprs. `mask` is the condition under which lanes are active; None while all are."""
+
+    def __init__(self, b: Builder):
+        self.b = b
+        self.store = Store(b)
+        self.mask: Element | None = None
+
+    def run(self, jaxpr: Any, arguments: Sequence[Value], constants: Sequence[Value] | None = None) -> list[Value]:
+        """The results of a jaxpr, open or closed, for these arguments."""
+        body, own = open_jaxpr(jaxpr)
+        given = [self.store.constant(c) for c in own] if constants is None else constants
+        env: dict[Any, Value] = dict(zip(body.constvars, given, strict=True))
+        env.update(zip(body.invars, arguments, strict=True))
+        needed = _needed(body)
+        for equation, is_needed in zip(body.eqns, needed):
+            if is_needed:
+                results = self.equation(equation, [self._read(env, v) for v in equation.invars])
+                env.update(zip(equation.outvars, results, strict=True))
+        return [self._read(env, v) for v in body.outvars]
+
+    def _read(self, env: dict, v: Any) -> Value:
+        if not isinstance(v, Literal):
+            return env[v]
+        value = np.asarray(v.val, v.aval.dtype)
+        return self.store.constant(value, structural=False)
+
+    def equation(self, equation: Any, xs: list[Value]) -> list[Value]:
+        """The results of one equation. **Raises** `Unsupported` naming its primitive."""
+        from . import control
+
+        name, params = equation.primitive.name, equation.params
+        if name in control.RULES:
+            return control.RULES[name](self, params, xs)
+        if name in DECOMPOSED:
+            return self._decomposed(DECOMPOSED[name], params, xs)
+        inner = inner_jaxpr(params)
+        if inner is not None and len(open_jaxpr(inner)[0].invars) == len(xs):
+            return self.run(inner, xs)
+        try:
+            if name in RULES:
+                return [self._elementwise(name, params, equation.outvars[0].aval, xs)]
+            if name in STRUCTURAL:
+                result = STRUCTURAL[name](self.store, params, *xs)
+                return result if isinstance(result, list) else [result]
+        except Unsupported as error:
+            raise Unsupported(f"{name}: {error}") from error
+        raise Unsupported(name)
+
+    def _elementwise(self, name: str, params: dict, aval: Any, xs: list[Value]) -> Value:
+        rule, dtype = RULES[name], xs[0].dtype
+
+        def one(*elements: Element) -> Element:
+            return rule(self.b, params, dtype, *elements)
+
+        return structure.elementwise(self.store, aval.shape, aval.dtype, one, xs)
+
+    def _decomposed(self, function: Callable, params: dict, xs: list[Value]) -> list[Value]:
+        shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in xs]
+        return self.run(jax.make_jaxpr(lambda *a: function(*a, **params))(*shapes), xs)
+
+
+def _needed(body: Any) -> list[bool]:
+    """For each equation whether any result of the jaxpr comes from it."""
+    live = {v for v in body.outvars if not isinstance(v, Literal)}
+    flags = []
+    for equation in reversed(body.eqns):
+        needed = any(v in live for v in equation.outvars)
+        flags.append(needed)
+        if needed:
+            live.update(v for v in equation.invars if not isinstance(v, Literal))
+    return flags[::-1]
+
+
+def _select(store: Store, params: dict, which: Value, *cases: Value) -> Value:
+    value = cases[0].dtype
+
+    def one(w: Element, *elements: Element) -> Element:
+        return _select_n(store.b, params, which.dtype, w, *elements, value=value)
+
+    return structure.elementwise(store, cases[0].shape, value, one, [which, *cases])
+
+
+def _stacked(store: Store, params: dict, *xs: Value) -> Value:
+    axis = params["axis"]
+    wide = [structure.reshape(store, x, (*x.shape[:axis], 1, *x.shape[axis:])) for x in xs]
+    return structure.concatenate(store, {"dimension": axis}, *wide)
+
+
+def _unstacked(store: Store, params: dict, x: Value) -> list[Value]:
+    axis = params["axis"]
+    parts = structure.split(store, {"axis": axis, "sizes": [1] * x.shape[axis]}, x)
+    return [structure.reshape(store, p, x.shape[:axis] + x.shape[axis + 1 :]) for p in parts]
+
+
+def _squeezed(store: Store, params: dict, x: Value) -> Value:
+    dropped = [d % len(x.shape) for d in params["dimensions"]]
+    return structure.reshape(store, x, [n for d, n in enumerate(x.shape) if d not in dropped])
+
+
+def _expanded(store: Store, params: dict, x: Value) -> Value:
+    shape = list(x.shape)
+    for d in sorted(params["dimensions"]):
+        shape.insert(d, 1)
+    return structure.reshape(store, x, shape)
+
+
+def _precision(store: Store, params: dict, x: Value) -> Value:
+    info = np.finfo(x.dtype)
+    if params["exponent_bits"] < info.nexp or params["mantissa_bits"] < info.nmant:
+        raise Unsupported("reduce_precision to fewer bits than the type has")
+    return x
+
+
+def _same(store: Store, params: dict, *xs: Value) -> list[Value]:
+    return list(xs)
+
+
+def _platform_index(store: Store, params: dict) -> Value:
+    """Which of the versions of a function is for this processor."""
+    names = list(params["platforms"])
+    index = next((k for k, group in enumerate(names) if group and "cpu" in group), None)
+    index = names.index(None) if index is None else index
+    return store.constant(np.asarray(index, np.int32))
+
+
+def _scatter_rule(combine: str | None) -> Callable:
+    def rule(store: Store, params: dict, operand: Value, indices: Value, updates: Value) -> Value:
+        return scatter(store, params, None if combine is None else RULES[combine], operand, indices, updates)
+
+    return rule
+
+
+STRUCTURAL: dict[str, Callable] = {
+    "broadcast_in_dim": structure.broadcast_in_dim,
+    "reshape": lambda store, params, x, *_: structure.reshape(store, x, params["new_sizes"]),
+    "squeeze": _squeezed, "expand_dims": _expanded, "transpose": structure.transpose, "slice": structure.take_slice,
+    "rev": structure.reverse, "concatenate": structure.concatenate, "stack": _stacked, "unstack": _unstacked,
+    "pad": structure.pad, "iota": structure.iota, "split": structure.split, "select_n": _select,
+    "dynamic_slice": dynamic_slice, "dynamic_update_slice": dynamic_update_slice, "gather": gather,
+    "scatter": _scatter_rule(None), "scatter-add": _scatter_rule("add"), "scatter_add": _scatter_rule("add"),
+    "scatter_mul": _scatter_rule("mul"), "scatter_min": _scatter_rule("min"), "scatter_max": _scatter_rule("max"),
+    "argmax": structure.arg_extreme("argmax"), "argmin": structure.arg_extreme("argmin"),
+    "dot_general": structure.dot_general, "reduce_precision": _precision,
+    "platform_index": _platform_index, "optimization_barrier": _same, "pvary": _same,
+}  # fmt: skip
+for _name in ("sum", "prod", "max", "min", "and", "or", "xor"):
+    STRUCTURAL[f"reduce_{_name}"] = structure.reduction(_name)
+for _name in ("cumsum", "cumprod", "cummax", "cummin"):
+    STRUCTURAL[_name] = structure.cumulative(_name)
+
+
+def emit_group(jaxpr: Any, laned: Sequence[bool], width: int) -> tuple[str, int]:
+    """The assembly of `lanes_group`, which computes `width` lanes of a jaxpr beginning with lane `%first`.
+
+    `jaxpr` is closed, without constants of its own; `laned` says which arguments have an axis of lanes, the last.
+    Returns the text of the module and the bytes of workspace that a group needs.
+    """
+    b = Builder(width)
+    emitter = Emitter(b)
+    store = emitter.store
+    arguments = []
+    for k, (v, has_lanes) in enumerate(zip(jaxpr.jaxpr.invars, laned, strict=True)):
+        aval = v.aval
+        scalar_of(aval.dtype)
+        argument = _buffer(b, k, aval, has_lanes)
+        arguments.append(store.in_registers(argument) if is_small(aval.shape) else argument)
+    results = emitter.run(jaxpr, arguments)
+    for k, (v, result) in enumerate(zip(jaxpr.jaxpr.outvars, results, strict=True)):
+        store.copy(result, _buffer(b, len(arguments) + k, v.aval, True))
+    b.do("ret void")
+    signature = "void @lanes_group(ptr noalias %buffers, i64 %lanes, i64 %first, ptr noalias %workspace)"
+    declarations = "\n".join([*b.globals, *b.declarations.values()])
+    return f"{declarations}\n\n{b.function(signature)}", store.workspace
+
+
+def _buffer(b: Builder, k: int, aval: Any, laned: bool) -> Memory:
+    """An argument or result of the program, where the group's first lane begins in it."""
+    from .builder import Register
+
+    buffers = Register("%buffers", "ptr", True)
+    address = b.pure("ptr", True, f"load ptr, ptr {b.offset(buffers, k, 8).name}, align 8")
+    itemsize = np.dtype(aval.dtype).itemsize
+    if not laned:
+        return Memory(address, aval.shape, np.dtype(aval.dtype), itemsize, uniform=True)
+    begin = b.offset(address, Register("%first", "i64", True), itemsize)
+    stride = b.pure("i64", True, f"mul i64 %lanes, {itemsize}")
+    return Memory(begin, aval.shape, np.dtype(aval.dtype), stride)
+
+
+__all__ = ["Emitter", "Registers", "emit_group"]

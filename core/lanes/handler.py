@@ -1,0 +1,277 @@
+"""The function that XLA calls for every kernel, in LLVM assembly: it reads the call frame and runs the groups.
+
+XLA calls a handler with one pointer to a struct of its C interface. `STRUCTS` lists those structs as the header that
+comes with jaxlib does (xla/ffi/api/c_api.h), and a test compares the two. `pool` is how groups are spread over threads;
+`kernel` is what uses both. Lines with `get`, `put` and `at` read, write and find a field of a struct by its name.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from .pool import POOL
+
+ENTRY = "worldline_lanes_entry"
+
+# XLA_FFI_API_MAJOR and XLA_FFI_API_MINOR of the header these structs were taken from. XLA goes on to support a version
+# for a year at least, and refuses a handler that reports one it does not support any more.
+VERSION = (0, 3)
+
+STRUCTS = {
+    "Extension_Base": "i64 struct_size, i32 type, ptr next",
+    "Api_Version": "i64 struct_size, ptr extension_start, i32 major_version, i32 minor_version",
+    "Metadata": "i64 struct_size, %Api_Version api_version, i32 traits, i64 state_type_id",
+    "Metadata_Extension": "%Extension_Base extension_base, ptr metadata",
+    "Args": "i64 struct_size, ptr extension_start, i64 size, ptr types, ptr args",
+    "Rets": "i64 struct_size, ptr extension_start, i64 size, ptr types, ptr rets",
+    "Attrs": "i64 struct_size, ptr extension_start, i64 size, ptr types, ptr names, ptr attrs",
+    "CallFrame": "i64 struct_size, ptr extension_start, ptr api, ptr ctx, i32 stage, %Args args, %Rets rets, %Attrs attrs, "
+    "ptr future",
+    "Buffer": "i64 struct_size, ptr extension_start, i32 dtype, ptr data, i64 rank, ptr dims",
+    "Error_Create_Args": "i64 struct_size, ptr extension_start, ptr message, i32 errc",
+    "Error_Destroy_Args": "i64 struct_size, ptr extension_start, ptr error",
+    "ThreadPool_Schedule_Args": "i64 struct_size, ptr extension_start, ptr ctx, ptr task, ptr data",
+    "ThreadPool_NumThreads_Args": "i64 struct_size, ptr extension_start, ptr ctx, ptr num_threads",
+    # The functions are named without XLA_FFI_; later ones are not used.
+    "Api": "i64 struct_size, ptr extension_start, %Api_Version api_version, ptr internal_api, ptr Error_Create, "
+    "ptr Error_GetMessage, ptr Error_Destroy, ptr Handler_Register, ptr Stream_Get, ptr Type_Register, "
+    "ptr ExecutionContext_Get, ptr State_Set, ptr State_Get, ptr DeviceMemory_Allocate, ptr DeviceMemory_Free, "
+    "ptr ThreadPool_Schedule, ptr ThreadPool_NumThreads",
+}
+
+# What a kernel says about itself: the function for one group; numbers of operands, results, lanes in a group, and bytes
+# of workspace; for every buffer whether it is laned; what is wrong with too few lanes, and without memory.
+KERNEL = "ptr group, i64 operands, i64 results, i64 width, i64 workspace, ptr laned, ptr few, ptr full"
+
+# What the threads of one call share. Counters have cache lines of their own. `buffers` goes on behind the struct.
+SHARED = (
+    "i64 next, [56 x i8] pad, i64 done, i64 references, [48 x i8] pad, ptr group, i64 lanes, i64 units, i64 block, "
+    "i64 blocks, i64 width, i64 workspace, [0 x ptr] buffers"
+)
+
+_ALL = {**STRUCTS, "Kernel": KERNEL, "Shared": SHARED}
+
+
+@functools.cache
+def assembly(pause: str | None) -> str:
+    """The module of the handler; `pause` is a function of the process that lets another thread run, if it has one."""
+    types = [f"%{name} = type {{ {', '.join(kind for kind, _ in fields(name))} }}\n" for name in _ALL]
+    relax = f"call i32 @{pause}()" if pause else "add i32 0, 0"
+    text = "".join(types) + _HANDLER + POOL
+    text += f"\ndefine internal void @relax() {{\n  %ignored = {relax}\n  ret void\n}}\n"
+    text += f"declare i32 @{pause}()\n" if pause else ""
+    return re.sub(r"^  .*\b(get|put|at) \w+\..*$", _expanded, text, flags=re.MULTILINE)
+
+
+def fields(struct: str) -> list[tuple[str, str]]:
+    """Type and name of every field of a struct."""
+    pairs = (field.rsplit(" ", 1) for field in _ALL[struct].split(", "))
+    return [(kind, name) for kind, name in pairs]
+
+
+def _expanded(match: re.Match[str]) -> str:
+    """`%x = get Buffer.rank %b`, `put Buffer.rank %b 3` or `%x = at Buffer.rank %b` as LLVM writes them."""
+    line = match[0]
+    parts = re.fullmatch(r"  (?:(%\S+) = )?(\w+) (\S+) (%\S+)(?: (\S+))?", line)
+    assert parts is not None, line
+    register, verb, path, base, value = parts.groups()
+    struct, *names = path.split(".")
+    indices, kind = [], "%" + struct
+    for name in names:
+        known = fields(kind[1:])
+        index = [n for _, n in known].index(name)
+        indices.append(f"i32 {index}")
+        kind = known[index][0]
+    place = f"getelementptr %{struct}, ptr {base}, i32 0, {', '.join(indices)}"
+    if verb == "at":
+        return f"  {register} = {place}"
+    address = f"{register}.at" if verb == "get" else f"{base}.{'.'.join(names)}.at"
+    then = f"  {register} = load {kind}, ptr {address}" if verb == "get" else f"  store {kind} {value}, ptr {address}"
+    return f"  {address} = {place}\n{then}"
+
+
+_HANDLER = f"""
+declare ptr @malloc(i64)
+declare void @free(ptr)
+
+@other = private constant [72 x i8] c"worldline lanes: the buffers are not those this kernel was compiled for\\00"
+@memory = private constant [60 x i8] c"worldline lanes: no memory for the addresses of the buffers\\00"
+
+define internal ptr @fail(ptr %api, ptr %message, i32 %code) {{
+  %arguments = alloca %Error_Create_Args
+  store %Error_Create_Args {{ i64 28, ptr null, ptr null, i32 0 }}, ptr %arguments
+  put Error_Create_Args.message %arguments %message
+  put Error_Create_Args.errc %arguments %code
+  %create = get Api.Error_Create %api
+  %error = call ptr %create(ptr %arguments)
+  ret ptr %error
+}}
+
+; Whether an API call succeeded; the error, if any, is thrown away.
+define internal i1 @succeeded(ptr %api, ptr %error) {{
+  %fine = icmp eq ptr %error, null
+  br i1 %fine, label %end, label %destroy
+destroy:
+  %arguments = alloca %Error_Destroy_Args
+  store %Error_Destroy_Args {{ i64 24, ptr null, ptr null }}, ptr %arguments
+  put Error_Destroy_Args.error %arguments %error
+  %function = get Api.Error_Destroy %api
+  call void %function(ptr %arguments)
+  br label %end
+end:
+  ret i1 %fine
+}}
+
+define internal i64 @threads(ptr %api, ptr %ctx) {{
+  %api.size = get Api.struct_size %api
+  %known = icmp uge i64 %api.size, 152
+  br i1 %known, label %ask, label %one
+ask:
+  %count = alloca i64
+  store i64 1, ptr %count
+  %arguments = alloca %ThreadPool_NumThreads_Args
+  store %ThreadPool_NumThreads_Args {{ i64 32, ptr null, ptr null, ptr null }}, ptr %arguments
+  put ThreadPool_NumThreads_Args.ctx %arguments %ctx
+  put ThreadPool_NumThreads_Args.num_threads %arguments %count
+  %function = get Api.ThreadPool_NumThreads %api
+  %error = call ptr %function(ptr %arguments)
+  %fine = call i1 @succeeded(ptr %api, ptr %error)
+  br i1 %fine, label %several, label %one
+several:
+  %number = load i64, ptr %count
+  %positive = icmp sgt i64 %number, 1
+  %threads = select i1 %positive, i64 %number, i64 1
+  ret i64 %threads
+one:
+  ret i64 1
+}}
+
+define internal i1 @schedule(ptr %api, ptr %ctx, ptr %shared) {{
+  %arguments = alloca %ThreadPool_Schedule_Args
+  store %ThreadPool_Schedule_Args {{ i64 40, ptr null, ptr null, ptr @task, ptr null }}, ptr %arguments
+  put ThreadPool_Schedule_Args.ctx %arguments %ctx
+  put ThreadPool_Schedule_Args.data %arguments %shared
+  %function = get Api.ThreadPool_Schedule %api
+  %error = call ptr %function(ptr %arguments)
+  %fine = call i1 @succeeded(ptr %api, ptr %error)
+  ret i1 %fine
+}}
+
+; Put the addresses of all buffers into %buffers. The number of lanes, or -1 where the buffers do not fit together.
+define internal i64 @gather(ptr %frame, ptr %kernel, ptr %buffers) {{
+entry:
+  %operands = get Kernel.operands %kernel
+  %results = get Kernel.results %kernel
+  %total = add i64 %operands, %results
+  %flags = get Kernel.laned %kernel
+  %args = get CallFrame.args.args %frame
+  %rets = get CallFrame.rets.rets %frame
+  br label %next
+next:
+  %i = phi i64 [ 0, %entry ], [ %following, %kept ]
+  %lanes = phi i64 [ -1, %entry ], [ %lanes.now, %kept ]
+  %is.result = icmp uge i64 %i, %operands
+  %of.results = sub i64 %i, %operands
+  %index = select i1 %is.result, i64 %of.results, i64 %i
+  %list = select i1 %is.result, ptr %rets, ptr %args
+  %entry.at = getelementptr ptr, ptr %list, i64 %index
+  %buffer = load ptr, ptr %entry.at
+  %data = get Buffer.data %buffer
+  %slot = getelementptr ptr, ptr %buffers, i64 %i
+  store ptr %data, ptr %slot
+  %flag.at = getelementptr i8, ptr %flags, i64 %i
+  %flag = load i8, ptr %flag.at
+  %is.laned = icmp ne i8 %flag, 0
+  br i1 %is.laned, label %laned, label %kept
+laned:
+  %rank = get Buffer.rank %buffer
+  %scalar = icmp slt i64 %rank, 1
+  br i1 %scalar, label %bad, label %dimension
+dimension:
+  %dims = get Buffer.dims %buffer
+  %axis = sub i64 %rank, 1
+  %dim.at = getelementptr i64, ptr %dims, i64 %axis
+  %dim = load i64, ptr %dim.at
+  %first = icmp eq i64 %lanes, -1
+  %same = icmp eq i64 %lanes, %dim
+  %fits = or i1 %first, %same
+  br i1 %fits, label %kept, label %bad
+kept:
+  %lanes.now = phi i64 [ %lanes, %next ], [ %dim, %dimension ]
+  %following = add i64 %i, 1
+  %more = icmp ult i64 %following, %total
+  br i1 %more, label %next, label %end
+end:
+  ret i64 %lanes.now
+bad:
+  ret i64 -1
+}}
+
+define ptr @{ENTRY}(ptr %frame, ptr %kernel) {{
+entry:
+  %extension.at = at CallFrame.extension_start %frame
+  br label %look
+look:
+  %from = phi ptr [ %extension.at, %entry ], [ %next.at, %inspect ]
+  %extension = load ptr, ptr %from
+  %none = icmp eq ptr %extension, null
+  br i1 %none, label %execute, label %inspect
+inspect:
+  %kind = get Extension_Base.type %extension
+  %next.at = at Extension_Base.next %extension
+  %asked = icmp eq i32 %kind, 1
+  br i1 %asked, label %metadata, label %look
+metadata:
+  %answer = get Metadata_Extension.metadata %extension
+  %version.at = at Metadata.api_version %answer
+  store %Api_Version {{ i64 24, ptr null, i32 {VERSION[0]}, i32 {VERSION[1]} }}, ptr %version.at
+  put Metadata.traits %answer 0
+  ret ptr null
+execute:
+  %api = get CallFrame.api %frame
+  %operands = get Kernel.operands %kernel
+  %results = get Kernel.results %kernel
+  %args = get CallFrame.args.size %frame
+  %rets = get CallFrame.rets.size %frame
+  %same.operands = icmp eq i64 %args, %operands
+  %same.results = icmp eq i64 %rets, %results
+  %same = and i1 %same.operands, %same.results
+  br i1 %same, label %allocate, label %mismatch
+allocate:
+  %total = add i64 %operands, %results
+  %addresses = shl i64 %total, 3
+  %bytes = add i64 %addresses, 192
+  %shared = call ptr @malloc(i64 %bytes)
+  %full = icmp eq ptr %shared, null
+  br i1 %full, label %out, label %gather
+gather:
+  %buffers = at Shared.buffers %shared
+  %lanes = call i64 @gather(ptr %frame, ptr %kernel, ptr %buffers)
+  %width = get Kernel.width %kernel
+  %enough = icmp sge i64 %lanes, %width
+  br i1 %enough, label %go, label %stop
+go:
+  %outcome = call ptr @run(ptr %frame, ptr %kernel, ptr %shared, i64 %lanes)
+  ret ptr %outcome
+stop:
+  call void @free(ptr %shared)
+  %empty = icmp eq i64 %lanes, 0
+  br i1 %empty, label %nothing, label %refuse
+nothing:
+  ret ptr null
+refuse:
+  %unfit = icmp slt i64 %lanes, 0
+  br i1 %unfit, label %mismatch, label %few
+few:
+  %few.text = get Kernel.few %kernel
+  %few.error = call ptr @fail(ptr %api, ptr %few.text, i32 3)
+  ret ptr %few.error
+mismatch:
+  %other = call ptr @fail(ptr %api, ptr @other, i32 3)
+  ret ptr %other
+out:
+  %out.error = call ptr @fail(ptr %api, ptr @memory, i32 8)
+  ret ptr %out.error
+}}
+"""

@@ -1,0 +1,220 @@
+"""The JAX primitive behind `lanes`: one program, run in many lanes; differentiated as the program of one lane.
+
+Operands have an axis of lanes, the last, or are shared by all lanes; results all have it. Derivatives are programs of
+one lane again: the tangents of a call are another call, linear in its last operands, whose transpose is a third one.
+So a reverse pass is one compiled program too, which computes forward, and then backward, without leaving the lane.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun
+from jax.interpreters import ad, batching, mlir
+
+from .arrays import Unsupported
+from .emitter import emit_group
+from .kernel import Kernel, call, compile_kernel
+from .target import Target, host
+
+EMBEDDED_ELEMENTS = 4096  # constant arrays up to this size are part of the program
+
+lanes_p = Primitive("lanes")
+lanes_p.multiple_results = True
+
+
+def bind(jaxpr: ClosedJaxpr, laned: Sequence[bool], operands: Sequence[Any], linear: int = 0) -> list[Any]:
+    """The results of a one-lane program for operands of which `laned` says whether they have an axis of lanes.
+
+    `jaxpr` is linear in the last `linear` operands.
+    """
+    return lanes_p.bind(*operands, jaxpr=jaxpr, laned=tuple(laned), linear=linear)
+
+
+def trace(function: Any, avals: Sequence[Any]) -> tuple[ClosedJaxpr, list[Any]]:
+    """The program of a function of arrays, with the traced and the large arrays that it closes over as its first
+    arguments, and these. Small constants stay in the program, so that their zeros and ones can be folded."""
+    program = jax.make_jaxpr(function)(*avals)
+    loose = [isinstance(c, jax.core.Tracer) or np.size(c) > EMBEDDED_ELEMENTS for c in program.consts]
+    if not any(loose):
+        return program, []
+    constants = [jnp.asarray(c) for c, flag in zip(program.consts, loose) if flag]
+
+    def opened(*values: Any) -> list[Any]:
+        given = iter(values[: len(constants)])
+        consts = [next(given) if flag else c for c, flag in zip(program.consts, loose)]
+        return jaxpr_as_fun(ClosedJaxpr(program.jaxpr, consts))(*values[len(constants) :])
+
+    shapes = [jax.ShapeDtypeStruct(c.shape, c.dtype) for c in constants]
+    return jax.make_jaxpr(opened)(*shapes, *avals), constants
+
+
+def count_lanes(laned: Sequence[bool], operands: Sequence[Any]) -> int:
+    """The number of lanes."""
+    return next(x.shape[-1] for x, has_lanes in zip(operands, laned, strict=True) if has_lanes)
+
+
+# The same program is compiled once, however many calls of it are lowered.
+@functools.lru_cache(maxsize=512)
+def compiled(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], target: Target) -> Kernel:
+    """The native code of a program. **Raises** `Unsupported` where a primitive has none."""
+    width = target.width(widest(jaxpr))
+    text, workspace = emit_group(jaxpr, laned, width)
+    return compile_kernel(
+        text, operands=len(laned), results=len(jaxpr.jaxpr.outvars), laned=laned, width=width, workspace=workspace,
+        target=target,
+    )  # fmt: skip
+
+
+def widest(jaxpr: ClosedJaxpr) -> int:
+    """Bytes of the widest numbers that a program works on: floats if it has any."""
+    body = jaxpr.jaxpr
+    kinds = [v.aval.dtype for v in (*body.invars, *body.outvars)]
+    floats = [d.itemsize for d in kinds if np.dtype(d).kind == "f"]
+    return max(floats or [d.itemsize for d in kinds] or [4])
+
+
+def by_vmap(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...]) -> list[Any]:
+    """What `lanes` means, on XLA."""
+    axes = [-1 if has_lanes else None for has_lanes in laned]
+    return jax.vmap(jaxpr_as_fun(jaxpr), in_axes=axes, out_axes=-1)(*operands)
+
+
+def _on_cpu(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int) -> list[Any]:
+    del linear
+    count = count_lanes(laned, operands)
+    try:
+        kernel = compiled(jaxpr, laned, host())
+    except Unsupported as reason:
+        warnings.warn(
+            f"lanes: {reason} has no native code yet, so that this function runs by vmap on XLA, with the same results.",
+            stacklevel=2,
+        )
+        return by_vmap(*operands, jaxpr=jaxpr, laned=laned)
+    missing = max(kernel.width - count, 0) if count else 0
+    if missing:
+        operands = tuple(_padded(x, missing) if has_lanes else x for x, has_lanes in zip(operands, laned))
+    shapes = [jax.ShapeDtypeStruct((*v.aval.shape, count + missing), v.aval.dtype) for v in jaxpr.jaxpr.outvars]
+    results = call(kernel, shapes, *operands)
+    return [y[..., :count] for y in results] if missing else results
+
+
+def _padded(x: Any, missing: int) -> Any:
+    return jnp.concatenate([x, jnp.repeat(x[..., -1:], missing, axis=-1)], axis=-1)
+
+
+def _on_any(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int) -> list[Any]:
+    del linear
+    return by_vmap(*operands, jaxpr=jaxpr, laned=laned)
+
+
+@functools.lru_cache(maxsize=512)
+def _program(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int) -> Any:
+    return jax.jit(lambda *operands: lanes_p.bind(*operands, jaxpr=jaxpr, laned=laned, linear=linear))
+
+
+@lanes_p.def_impl
+def _run(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int) -> list[Any]:
+    return _program(jaxpr, laned, linear)(*operands)
+
+
+@lanes_p.def_abstract_eval
+def _shapes(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int) -> list[Any]:
+    count = count_lanes(laned, operands)
+    return [v.aval.update(shape=(*v.aval.shape, count)) for v in jaxpr.jaxpr.outvars]
+
+
+@functools.lru_cache(maxsize=512)
+def _tangent_program(jaxpr: ClosedJaxpr, active: tuple[bool, ...]) -> tuple[ClosedJaxpr, tuple[bool, ...]]:
+    """The program of (operands, tangents of the active ones) whose results are the tangents of the float results."""
+    function = jaxpr_as_fun(jaxpr)
+    avals = [v.aval for v in jaxpr.jaxpr.invars]
+    is_float = tuple(jnp.issubdtype(v.aval.dtype, jnp.inexact) for v in jaxpr.jaxpr.outvars)
+
+    def push(*values: Any) -> list[Any]:
+        primals, tangents = values[: len(avals)], values[len(avals) :]
+
+        def along(*moved: Any) -> list[Any]:
+            rest = iter(moved)
+            results = function(*(next(rest) if a else x for a, x in zip(active, primals)))
+            return [y for y, keep in zip(results, is_float) if keep]
+
+        return jax.jvp(along, [x for a, x in zip(active, primals) if a], list(tangents))[1]
+
+    program, constants = trace(push, [*avals, *(a for a, flag in zip(avals, active) if flag)])
+    assert not constants
+    return program, is_float
+
+
+def _jvp(primals, tangents, *, jaxpr, laned, linear):
+    active = tuple(type(t) is not ad.Zero for t in tangents)
+    results = lanes_p.bind(*primals, jaxpr=jaxpr, laned=laned, linear=linear)
+    program, is_float = _tangent_program(jaxpr, active)
+    moved = [t for t, a in zip(tangents, active) if a]
+    flags = (*laned, *(flag for flag, a in zip(laned, active) if a))
+    pushed = iter(lanes_p.bind(*primals, *moved, jaxpr=program, laned=flags, linear=len(moved)))
+    return results, [next(pushed) if f else ad.Zero.from_primal_value(y) for f, y in zip(is_float, results)]
+
+
+@functools.lru_cache(maxsize=512)
+def _transposed_program(jaxpr: ClosedJaxpr, linear: int) -> ClosedJaxpr:
+    """The program of (other operands, cotangents of the results) whose results are those of the linear operands."""
+    function = jaxpr_as_fun(jaxpr)
+    avals = [v.aval for v in jaxpr.jaxpr.invars]
+    known, moved = avals[: len(avals) - linear], avals[len(avals) - linear :]
+
+    def pull(*values: Any) -> Any:
+        fixed, cotangents = values[: len(known)], values[len(known) :]
+        shapes = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in moved]
+        return jax.linear_transpose(lambda *t: function(*fixed, *t), *shapes)(list(cotangents))
+
+    program, constants = trace(pull, [*known, *(v.aval for v in jaxpr.jaxpr.outvars)])
+    assert not constants
+    return program
+
+
+def _transpose(cotangents, *operands, jaxpr, laned, linear):
+    known, moved = operands[: len(operands) - linear], operands[len(operands) - linear :]
+    if any(ad.is_undefined_primal(x) for x in known) or not all(ad.is_undefined_primal(x) for x in moved):
+        raise NotImplementedError("lanes: the transpose with respect to some of the tangents alone")
+    # Without lanes among the known operands, their number comes from the cotangents, which all have them.
+    cotangents = [ad.instantiate_zeros(c) for c in cotangents]
+    program = _transposed_program(jaxpr, linear)
+    flags = (*laned[: len(known)], *(True,) * len(cotangents))
+    pulled = lanes_p.bind(*known, *cotangents, jaxpr=program, laned=flags, linear=len(cotangents))
+    shared = laned[len(known) :]
+    return [None] * len(known) + [c if has_lanes else jnp.sum(c, -1) for c, has_lanes in zip(pulled, shared)]
+
+
+def _batch(operands, axes, *, jaxpr, laned, linear):
+    size = next(x.shape[a] for x, a in zip(operands, axes) if a is not None)
+    count = count_lanes(laned, [x if a is None else jnp.moveaxis(x, a, 0)[0] for x, a in zip(operands, axes)])
+    together, flags = [], []
+    for x, axis, has_lanes in zip(operands, axes, laned):
+        if axis is None and not has_lanes:
+            together.append(x)
+            flags.append(False)
+            continue
+        if axis is not None:
+            x = jnp.moveaxis(x, axis, -2 if has_lanes else -1)
+            x = x if has_lanes else x[..., None]
+        else:
+            x = x[..., None, :]
+        shape = x.shape[:-2]
+        together.append(jnp.broadcast_to(x, (*shape, size, count)).reshape(*shape, size * count))
+        flags.append(True)
+    results = lanes_p.bind(*together, jaxpr=jaxpr, laned=tuple(flags), linear=linear)
+    return [y.reshape(*y.shape[:-1], size, count) for y in results], [y.ndim - 1 for y in results]
+
+
+ad.primitive_jvps[lanes_p] = _jvp
+ad.primitive_transposes[lanes_p] = _transpose
+batching.primitive_batchers[lanes_p] = _batch
+mlir.register_lowering(lanes_p, mlir.lower_fun(_on_any, multiple_results=True))
+mlir.register_lowering(lanes_p, mlir.lower_fun(_on_cpu, multiple_results=True), platform="cpu")

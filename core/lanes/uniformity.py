@@ -1,0 +1,85 @@
+"""Which values of a one-lane program are the same for all lanes, whatever the lanes hold.
+
+Loop variables need a kind before their loop is written. A result varies between lanes when anything it comes from
+does; in loops that is repeated until nothing changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jax.extend.core import Literal
+
+
+def inner_jaxpr(params: dict) -> Any:
+    """The program that an equation only wraps (`jit`, `checkpoint`, custom derivatives); None for other equations."""
+    for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
+        if name in params:
+            return params[name]
+    return None
+
+
+def open_jaxpr(jaxpr: Any) -> tuple[Any, Sequence[Any]]:
+    """A jaxpr and its constants, from a closed or an open one."""
+    return (jaxpr.jaxpr, jaxpr.consts) if hasattr(jaxpr, "consts") else (jaxpr, ())
+
+
+def varying_results(jaxpr: Any, varying: Sequence[bool]) -> list[bool]:
+    """For each result of a jaxpr whether it varies between lanes, given whether each argument does."""
+    body, _ = open_jaxpr(jaxpr)
+    known: dict[Any, bool] = dict.fromkeys(body.constvars, False)
+    known.update(zip(body.invars, varying, strict=True))
+    for equation in body.eqns:
+        flags = [_of(known, v) for v in equation.invars]
+        results = _equation(equation.primitive.name, equation.params, flags, len(equation.outvars))
+        known.update(zip(equation.outvars, results, strict=True))
+    return [_of(known, v) for v in body.outvars]
+
+
+def _of(known: dict, v: Any) -> bool:
+    return False if isinstance(v, Literal) else known[v]
+
+
+def _equation(name: str, params: dict, flags: list[bool], results: int) -> list[bool]:
+    if not any(flags):
+        return [False] * results
+    if name == "scan":
+        return scan_varies(params, flags)
+    if name == "while":
+        return while_varies(params, flags)
+    if name == "cond":
+        if flags[0]:
+            return [True] * results
+        branches = [varying_results(branch, flags[1:]) for branch in params["branches"]]
+        return [any(b[k] for b in branches) for k in range(results)]
+    inner = inner_jaxpr(params)
+    if inner is not None and len(open_jaxpr(inner)[0].invars) == len(flags):
+        return varying_results(inner, flags)
+    return [True] * results
+
+
+def scan_varies(params: dict, flags: Sequence[bool]) -> list[bool]:
+    """For each carry and stacked result of a scan whether it varies."""
+    nc, nk = params["num_consts"], params["num_carry"]
+    carry = list(flags[nc : nc + nk])
+    while True:
+        results = varying_results(params["jaxpr"], [*flags[:nc], *carry, *flags[nc + nk :]])
+        joined = [a or b for a, b in zip(carry, results[:nk], strict=True)]
+        if joined == carry:
+            return [*carry, *results[nk:]]
+        carry = joined
+
+
+def while_varies(params: dict, flags: Sequence[bool]) -> list[bool]:
+    """For each carry of a while loop whether it varies: all do when lanes end at different times."""
+    nc, nb = params["cond_nconsts"], params["body_nconsts"]
+    carry = list(flags[nc + nb :])
+    while True:
+        if varying_results(params["cond_jaxpr"], [*flags[:nc], *carry])[0]:
+            return [True] * len(carry)
+        results = varying_results(params["body_jaxpr"], [*flags[nc : nc + nb], *carry])
+        joined = [a or b for a, b in zip(carry, results, strict=True)]
+        if joined == carry:
+            return carry
+        carry = joined
