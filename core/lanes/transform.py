@@ -11,7 +11,6 @@ import jax.numpy as jnp
 
 from ..pytrees import Rest, is_array, merge, split
 from ..transforms.batching import mapped_axes
-from .primitive import bind, trace
 
 
 def lanes(fn: Callable[..., Any], in_axes: Any = -1, out_axes: Any = -1) -> Callable[..., Any]:
@@ -37,6 +36,8 @@ def lanes(fn: Callable[..., Any], in_axes: Any = -1, out_axes: Any = -1) -> Call
 
     @functools.wraps(fn, updated=())
     def mapped(*args: Any, **kwargs: Any) -> Any:
+        from .primitive import bind, trace  # the compiler takes a while to import, and is needed only now
+
         inputs = (args, kwargs)
         axes = mapped_axes("lanes", fn, in_axes, inputs, keyword_axis=-1)
         arrays, rest = split(inputs, is_array)
