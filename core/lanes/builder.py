@@ -172,7 +172,7 @@ class Builder:
     def loop(self, count: int | Register, reverse: bool = False) -> Iterator[Register]:
         """Code for each i in 0 ... count - 1 (backwards if `reverse`); gives i, a uniform `i64`."""
         slot = self.alloca("i64", 8)
-        total = str(count) if isinstance(count, int) else count.name
+        total = count.name if isinstance(count, Register) else str(int(count))
         head, body, end = self.label("head"), self.label("body"), self.label("end")
         self.do(f"store i64 0, ptr {slot.name}, align 8")
         self.go(head)
