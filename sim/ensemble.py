@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.lanes.transform import lanes
 from ..core.pytrees import is_array
 from ..core.sharding import Devices, shard_lanes
-from ..core.transforms import jit, vmap
+from ..core.transforms import jit
 from .progress import ProgressBar
 
 # Results of one tile stay below this many bytes, so that the loops of a tile and its results fit the memory of a
@@ -63,16 +64,16 @@ def ensemble(
 
     def run(*args: Any) -> Any:
         axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(args)
-        lanes = _count_lanes(args, axes)
+        count = _count_lanes(args, axes)
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(args)):
-            return vmap(fn, in_axes=in_axes)(*args)
-        size = min(lanes, tile if tile is not None else many.tile_size(args, lanes))
+            return lanes(fn, in_axes, 0)(*args)
+        size = min(count, tile if tile is not None else many.tile_size(args, count))
         if size < 1:
             raise ValueError(f"tile={tile}: a tile holds at least one lane.")
         program = many.program(args)
-        if size == lanes:
+        if size == count:
             return program(args)
-        return _in_tiles(program, args, axes, lanes, size, progress)
+        return _in_tiles(program, args, axes, count, size, progress)
 
     return run
 
@@ -106,8 +107,8 @@ class _Many:
         def mapped(args: tuple) -> Any:
             axes = self._in_axes if isinstance(self._in_axes, tuple) else (self._in_axes,) * len(args)
             each = [axis for axis, arg in zip(axes, args, strict=True) for _ in jax.tree.leaves(arg)]
-            lanes = [axis if array else None for axis, array in zip(each, arrays, strict=True)]
-            return vmap(self._fn, in_axes=jax.tree.unflatten(jax.tree.structure(args), lanes))(*args)
+            axes_of_leaves = [axis if array else None for axis, array in zip(each, arrays, strict=True)]
+            return lanes(self._fn, jax.tree.unflatten(jax.tree.structure(args), axes_of_leaves), 0)(*args)
 
         return mapped
 

@@ -55,9 +55,9 @@ class Builder:
     def operand(self, x: Element, scalar: str, uniform: bool = False) -> str:
         """The text of an operand: a register's name, spread to all lanes where that is wanted, or a constant."""
         if type(x) is Register:
-            if x.uniform and not uniform and self.width > 1:
-                return self.splat(x).name
-            return x.name
+            if x.uniform == uniform or self.width == 1:
+                return x.name
+            return self.first(x).name if uniform else self.splat(x).name
         text = constant(x, scalar)
         if uniform or self.width == 1:
             return text
@@ -72,6 +72,10 @@ class Builder:
         return self.pure(
             x.scalar, False, f"shufflevector {vector} {first.name}, {vector} poison, <{self.width} x i32> zeroinitializer"
         )
+
+    def first(self, x: Register) -> Register:
+        """The first lane of a register whose lanes are known to be the same, although it was not written as uniform."""
+        return self.pure(x.scalar, True, f"extractelement <{self.width} x {x.scalar}> {x.name}, i64 0")
 
     # Instructions
 

@@ -159,7 +159,7 @@ def _jvp(primals, tangents, *, jaxpr, laned, linear):
     moved = [t for t, a in zip(tangents, active) if a]
     flags = (*laned, *(flag for flag, a in zip(laned, active) if a))
     pushed = iter(lanes_p.bind(*primals, *moved, jaxpr=program, laned=flags, linear=len(moved)))
-    return results, [next(pushed) if f else ad.Zero.from_primal_value(y) for f, y in zip(is_float, results)]
+    return results, [next(pushed) if f else ad.Zero(jax.typeof(y).to_tangent_aval()) for f, y in zip(is_float, results)]
 
 
 @functools.lru_cache(maxsize=512)
