@@ -66,7 +66,7 @@ def ensemble(
         axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(args)
         count = _count_lanes(args, axes)
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(args)):
-            return lanes(fn, in_axes, 0)(*args)
+            return lanes(fn, in_axes, 0, quiet=True)(*args)
         size = min(count, tile if tile is not None else many.tile_size(args, count))
         if size < 1:
             raise ValueError(f"tile={tile}: a tile holds at least one lane.")
@@ -108,7 +108,7 @@ class _Many:
             axes = self._in_axes if isinstance(self._in_axes, tuple) else (self._in_axes,) * len(args)
             each = [axis for axis, arg in zip(axes, args, strict=True) for _ in jax.tree.leaves(arg)]
             axes_of_leaves = [axis if array else None for axis, array in zip(each, arrays, strict=True)]
-            return lanes(self._fn, jax.tree.unflatten(jax.tree.structure(args), axes_of_leaves), 0)(*args)
+            return lanes(self._fn, jax.tree.unflatten(jax.tree.structure(args), axes_of_leaves), 0, quiet=True)(*args)
 
         return mapped
 

@@ -15,6 +15,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from ..core.lanes.width import lane_width
 from ..core.status import Status
 from .signals import Signal
 
@@ -110,7 +111,8 @@ class Stats(eqx.Module):
     """How a run was solved: numbers per lane, read as attributes or by name, `run.stats["steps"]`.
 
     `solver` is the solver's name; `steps` counts attempts, of which `rejected` were refused; `switched_at` is the time
-    at which a problem that proved stiff was handed to `stiff_solver` (NaN: never).
+    at which a problem that proved stiff was handed to `stiff_solver` (NaN: never). `lanes` is the number of runs that
+    one vector register held, where many were compiled to native lanes; 0 where XLA ran them.
     """
 
     solver: str = eqx.field(static=True)
@@ -118,6 +120,7 @@ class Stats(eqx.Module):
     rejected: Int[Array, "..."]
     switched_at: Float[Array, "..."]
     stiff_solver: str | None = eqx.field(static=True, default=None)
+    lanes: Int[Array, "..."] = eqx.field(default_factory=lane_width, kw_only=True)
 
     def __getitem__(self, name: str) -> Any:
         if name not in self.keys():
@@ -126,7 +129,7 @@ class Stats(eqx.Module):
 
     def keys(self) -> tuple[str, ...]:
         """Names of the statistics."""
-        return ("solver", "steps", "rejected", "switched_at", "stiff_solver")
+        return ("solver", "steps", "rejected", "switched_at", "stiff_solver", "lanes")
 
     def __repr__(self) -> str:
         if isinstance(self.steps, jax.core.Tracer):
@@ -145,6 +148,8 @@ class Stats(eqx.Module):
             where = f"t = {float(np.nanmin(switched)):.6g}"
             lanes = "" if switched.ndim == 0 else f" in {int(np.isfinite(switched).sum())} runs, first"
             parts.append(f"proved stiff{lanes} at {where}: continued with {self.stiff_solver!r}")
+        if np.max(self.lanes, initial=0) > 0:
+            parts.append(f"in native lanes, {int(np.max(self.lanes))} at once")
         return f"Stats({', '.join(parts)})"
 
 

@@ -166,6 +166,7 @@ STRUCTURAL: dict[str, Callable] = {
     "scatter_mul": _scatter_rule("mul"), "scatter_min": _scatter_rule("min"), "scatter_max": _scatter_rule("max"),
     "argmax": structure.arg_extreme("argmax"), "argmin": structure.arg_extreme("argmin"),
     "dot_general": structure.dot_general, "reduce_precision": _precision,
+    "lane_width": lambda store, params: store.constant(np.asarray(store.b.width, np.int32)),
     "platform_index": _platform_index, "optimization_barrier": _same, "pvary": _same,
 }  # fmt: skip
 for _name in ("sum", "prod", "max", "min", "and", "or", "xor"):

@@ -1,6 +1,7 @@
 """The JAX primitive behind `lanes`: one program, run in many lanes; differentiated as the program of one lane.
 
-Operands have an axis of lanes, the last, or are shared by all lanes; results all have it. Derivatives are programs of
+Operands have an axis of lanes, the last, or are shared by all lanes; results all have it. The program is linear in its
+last `linear` operands. Derivatives are programs of
 one lane again: the tangents of a call are another call, linear in its last operands, whose transpose is a third one.
 So a reverse pass is one compiled program too, which computes forward, and then backward, without leaving the lane.
 """
@@ -29,12 +30,12 @@ lanes_p = Primitive("lanes")
 lanes_p.multiple_results = True
 
 
-def bind(jaxpr: ClosedJaxpr, laned: Sequence[bool], operands: Sequence[Any], linear: int = 0) -> list[Any]:
+def bind(jaxpr: ClosedJaxpr, laned: Sequence[bool], operands: Sequence[Any], quiet: bool = False) -> list[Any]:
     """The results of a one-lane program for operands of which `laned` says whether they have an axis of lanes.
 
-    `jaxpr` is linear in the last `linear` operands.
+    `quiet`: no warning where the program has no native code.
     """
-    return lanes_p.bind(*operands, jaxpr=jaxpr, laned=tuple(laned), linear=linear)
+    return lanes_p.bind(*operands, jaxpr=jaxpr, laned=tuple(laned), linear=0, quiet=quiet)
 
 
 def trace(function: Any, avals: Sequence[Any]) -> tuple[ClosedJaxpr, list[Any]]:
@@ -86,16 +87,14 @@ def by_vmap(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...]) -> list
     return jax.vmap(jaxpr_as_fun(jaxpr), in_axes=axes, out_axes=-1)(*operands)
 
 
-def _on_cpu(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int) -> list[Any]:
+def _on_cpu(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int, quiet: bool) -> list[Any]:
     del linear
     count = count_lanes(laned, operands)
     try:
         kernel = compiled(jaxpr, laned, host())
     except Unsupported as reason:
-        warnings.warn(
-            f"lanes: {reason} has no native code yet, so that this function runs by vmap on XLA, with the same results.",
-            stacklevel=2,
-        )
+        if not quiet:
+            warnings.warn(f"lanes: {reason} has no native code yet: this function runs by vmap on XLA.", stacklevel=2)
         return by_vmap(*operands, jaxpr=jaxpr, laned=laned)
     missing = max(kernel.width - count, 0) if count else 0
     if missing:
@@ -109,23 +108,23 @@ def _padded(x: Any, missing: int) -> Any:
     return jnp.concatenate([x, jnp.repeat(x[..., -1:], missing, axis=-1)], axis=-1)
 
 
-def _on_any(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int) -> list[Any]:
-    del linear
+def _on_any(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int, quiet: bool) -> list[Any]:
+    del linear, quiet
     return by_vmap(*operands, jaxpr=jaxpr, laned=laned)
 
 
 @functools.lru_cache(maxsize=512)
-def _program(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int) -> Any:
-    return jax.jit(lambda *operands: lanes_p.bind(*operands, jaxpr=jaxpr, laned=laned, linear=linear))
+def _program(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int, quiet: bool) -> Any:
+    return jax.jit(lambda *operands: lanes_p.bind(*operands, jaxpr=jaxpr, laned=laned, linear=linear, quiet=quiet))
 
 
 @lanes_p.def_impl
-def _run(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int) -> list[Any]:
-    return _program(jaxpr, laned, linear)(*operands)
+def _run(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int, quiet: bool) -> list[Any]:
+    return _program(jaxpr, laned, linear, quiet)(*operands)
 
 
 @lanes_p.def_abstract_eval
-def _shapes(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int) -> list[Any]:
+def _shapes(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int, quiet: bool) -> list[Any]:
     count = count_lanes(laned, operands)
     return [v.aval.update(shape=(*v.aval.shape, count)) for v in jaxpr.jaxpr.outvars]
 
@@ -152,13 +151,13 @@ def _tangent_program(jaxpr: ClosedJaxpr, active: tuple[bool, ...]) -> tuple[Clos
     return program, is_float
 
 
-def _jvp(primals, tangents, *, jaxpr, laned, linear):
+def _jvp(primals, tangents, *, jaxpr, laned, linear, quiet):
     active = tuple(type(t) is not ad.Zero for t in tangents)
-    results = lanes_p.bind(*primals, jaxpr=jaxpr, laned=laned, linear=linear)
+    results = lanes_p.bind(*primals, jaxpr=jaxpr, laned=laned, linear=linear, quiet=quiet)
     program, is_float = _tangent_program(jaxpr, active)
     moved = [t for t, a in zip(tangents, active) if a]
     flags = (*laned, *(flag for flag, a in zip(laned, active) if a))
-    pushed = iter(lanes_p.bind(*primals, *moved, jaxpr=program, laned=flags, linear=len(moved)))
+    pushed = iter(lanes_p.bind(*primals, *moved, jaxpr=program, laned=flags, linear=len(moved), quiet=quiet))
     return results, [next(pushed) if f else ad.Zero(jax.typeof(y).to_tangent_aval()) for f, y in zip(is_float, results)]
 
 
@@ -187,12 +186,12 @@ def _transpose(cotangents, *operands, jaxpr, laned, linear):
     cotangents = [ad.instantiate_zeros(c) for c in cotangents]
     program = _transposed_program(jaxpr, linear)
     flags = (*laned[: len(known)], *(True,) * len(cotangents))
-    pulled = lanes_p.bind(*known, *cotangents, jaxpr=program, laned=flags, linear=len(cotangents))
+    pulled = lanes_p.bind(*known, *cotangents, jaxpr=program, laned=flags, linear=len(cotangents), quiet=quiet)
     shared = laned[len(known) :]
     return [None] * len(known) + [c if has_lanes else jnp.sum(c, -1) for c, has_lanes in zip(pulled, shared)]
 
 
-def _batch(operands, axes, *, jaxpr, laned, linear):
+def _batch(operands, axes, *, jaxpr, laned, linear, quiet):
     size = next(x.shape[a] for x, a in zip(operands, axes) if a is not None)
     count = count_lanes(laned, [x if a is None else jnp.moveaxis(x, a, 0)[0] for x, a in zip(operands, axes)])
     together, flags = [], []
@@ -209,7 +208,7 @@ def _batch(operands, axes, *, jaxpr, laned, linear):
         shape = x.shape[:-2]
         together.append(jnp.broadcast_to(x, (*shape, size, count)).reshape(*shape, size * count))
         flags.append(True)
-    results = lanes_p.bind(*together, jaxpr=jaxpr, laned=tuple(flags), linear=linear)
+    results = lanes_p.bind(*together, jaxpr=jaxpr, laned=tuple(flags), linear=linear, quiet=quiet)
     return [y.reshape(*y.shape[:-1], size, count) for y in results], [y.ndim - 1 for y in results]
 
 

@@ -13,7 +13,9 @@ from ..pytrees import Rest, is_array, merge, split
 from ..transforms.batching import mapped_axes
 
 
-def lanes(fn: Callable[..., Any], in_axes: Any = -1, out_axes: Any = -1) -> Callable[..., Any]:
+def lanes(
+    fn: Callable[..., Any], in_axes: Any = -1, out_axes: Any = -1, *, quiet: bool = False
+) -> Callable[..., Any]:
     """`fn`, written for one lane, run for many: the results of `jax.vmap(fn, in_axes, out_axes)`, computed otherwise.
 
     `vmap` makes each operation work on all lanes and then goes to the next; a loop goes on until the last of all lanes
@@ -28,8 +30,8 @@ def lanes(fn: Callable[..., Any], in_axes: Any = -1, out_axes: Any = -1) -> Call
     are those of the one-lane program. A lane never changes another. Results agree with those of `vmap` to rounding;
     entries of constant arrays that are zero count as structure, so that their products with NaN and infinity are zero.
 
-    On processors other than CPUs, and for functions that use what has no native code yet (a warning names it), it is
-    `vmap` on XLA. `worldline.core.lanes.explain` says which.
+    On processors other than CPUs, and for functions that use what has no native code yet (a warning names it, unless
+    `quiet`), it is `vmap` on XLA. `wl.lanes.explain` says which; `lane_width()` inside `fn` is 0 there.
 
     Raises `ValueError` for axes that do not exist, or sizes that do not agree.
     """
@@ -55,7 +57,7 @@ def lanes(fn: Callable[..., Any], in_axes: Any = -1, out_axes: Any = -1) -> Call
 
         avals = [jax.ShapeDtypeStruct(x.shape[:-1] if f else x.shape, x.dtype) for x, f in zip(operands, laned)]
         program, constants = trace(one, avals)
-        results = bind(program, [*(False for _ in constants), *laned], [*constants, *operands])
+        results = bind(program, [*(False for _ in constants), *laned], [*constants, *operands], quiet)
         return merge(_moved(results, kept[0], out_axes), kept[0])
 
     return mapped
