@@ -416,6 +416,7 @@ def test_a_closed_pipe_and_an_interrupt_give_no_traceback(tmp_path):
             assert running.poll() is None, running.communicate()[1]
             assert time.monotonic() < deadline, "the command did not begin to compute"
             time.sleep(0.05)
+        time.sleep(0.5)  # out of the call that made the file
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=PATIENCE)
     finally:
