@@ -16,7 +16,7 @@ from .arrays import Memory, Registers, Value, scalar_of
 from .builder import Element, Register
 from .indexing import both
 from .structure import reshape
-from .uniformity import open_jaxpr, scan_varies, varying_results, while_varies
+from .uniformity import open_jaxpr, scan_counts, scan_varies, varying_results, while_varies
 
 if TYPE_CHECKING:
     from .emitter import Emitter
@@ -75,7 +75,7 @@ def _row(emitter: Emitter, x: Memory, k: Register, aval: Any) -> Value:
 
 def scan(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
     """`lax.scan`: the body in a loop, rows read from and written to memory."""
-    nc, nk, length = params["num_consts"], params["num_carry"], params["length"]
+    (nc, nk), length = scan_counts(params), params["length"]
     body, _ = open_jaxpr(params["jaxpr"])
     consts, carry, rows = xs[:nc], xs[nc : nc + nk], xs[nc + nk :]
     if length == 1:

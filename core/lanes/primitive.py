@@ -178,7 +178,7 @@ def _transposed_program(jaxpr: ClosedJaxpr, linear: int) -> ClosedJaxpr:
     return program
 
 
-def _transpose(cotangents, *operands, jaxpr, laned, linear):
+def _transpose(cotangents, *operands, jaxpr, laned, linear, quiet):
     known, moved = operands[: len(operands) - linear], operands[len(operands) - linear :]
     if any(ad.is_undefined_primal(x) for x in known) or not all(ad.is_undefined_primal(x) for x in moved):
         raise NotImplementedError("lanes: the transpose with respect to some of the tangents alone")

@@ -59,9 +59,17 @@ def _equation(name: str, params: dict, flags: list[bool], results: int) -> list[
     return [True] * results
 
 
+def scan_counts(params: dict) -> tuple[int, int]:
+    """How many of a scan's arguments are constants, and how many its carry; rows are the rest."""
+    if "num_consts" in params:
+        return params["num_consts"], params["num_carry"]
+    constants, carry, _ = params["ft_in"].unpack()  # jax 0.12 keeps the three as trees
+    return len(constants), len(carry)
+
+
 def scan_varies(params: dict, flags: Sequence[bool]) -> list[bool]:
     """For each carry and stacked result of a scan whether it varies."""
-    nc, nk = params["num_consts"], params["num_carry"]
+    nc, nk = scan_counts(params)
     carry = list(flags[nc : nc + nk])
     while True:
         results = varying_results(params["jaxpr"], [*flags[:nc], *carry, *flags[nc + nk :]])
