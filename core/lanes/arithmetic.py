@@ -8,12 +8,13 @@ the element that results. `RULES` maps the names of JAX's primitives to them; tr
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .arrays import Zero, scalar_of
+from .arrays import Unsupported, Zero, scalar_of
 from .builder import FLOATS, Builder, Element, Register
 from .mathematics import SUPPORTED, emit_math
 
@@ -44,6 +45,19 @@ def _sign(dtype: np.dtype) -> str:
     return "u" if np.dtype(dtype).kind in "ub" else "s"
 
 
+def wrapped(x: int, dtype: Any) -> int:
+    """An integer as a type holds it: 2^32 - 1 is -1 in int32, and the other way in uint32."""
+    if np.dtype(dtype).kind == "b":
+        return bool(x & 1)
+    info = np.iinfo(dtype)
+    return (x - int(info.min)) % (int(info.max) - int(info.min) + 1) + int(info.min)
+
+
+def _integers(dtype: np.dtype, f: Callable, *xs: Element) -> int | None:
+    """f of constant integers; None if one is none."""
+    return wrapped(f(*(int(x) for x in xs)), dtype) if all(number(x) for x in xs) else None  # type: ignore[arg-type]
+
+
 def _rounded(x: float, dtype: np.dtype) -> float:
     return float(np.dtype(dtype).type(x))
 
@@ -58,7 +72,8 @@ def add(b: Builder, params: dict, dtype: np.dtype, x: Element, y: Element) -> El
     if scalar == "i1":
         return binary(b, "or", scalar, x, y)
     if scalar not in FLOATS:
-        return _integers(x, y, dtype, lambda p, q: p + q) or binary(b, "add", scalar, x, y)
+        known = _integers(dtype, lambda p, q: p + q, x, y)
+        return binary(b, "add", scalar, x, y) if known is None else known
     if number(x) and number(y):
         return _rounded(np.dtype(dtype).type(x) + np.dtype(dtype).type(y), dtype)  # type: ignore[operator]
     return binary(b, f"fadd {FUSED}".strip(), scalar, x, y)
@@ -70,9 +85,10 @@ def sub(b: Builder, params: dict, dtype: np.dtype, x: Element, y: Element) -> El
     if type(y) is Zero:
         return x
     if type(x) is Zero:
-        return neg(b, params, dtype, y)
+        return neg(b, params, dtype, y) if number(y) else binary(b, f"fsub {FUSED}".strip(), scalar, 0.0, y)
     if scalar not in FLOATS:
-        return _integers(x, y, dtype, lambda p, q: p - q) or binary(b, "sub", scalar, x, y)
+        known = _integers(dtype, lambda p, q: p - q, x, y)
+        return binary(b, "sub", scalar, x, y) if known is None else known
     if number(x) and number(y):
         return _rounded(np.dtype(dtype).type(x) - np.dtype(dtype).type(y), dtype)  # type: ignore[operator]
     return binary(b, f"fsub {FUSED}".strip(), scalar, x, y)
@@ -90,7 +106,8 @@ def mul(b: Builder, params: dict, dtype: np.dtype, x: Element, y: Element) -> El
     if number(y) and y == 1:
         return x
     if scalar not in FLOATS:
-        return _integers(x, y, dtype, lambda p, q: p * q) or binary(b, "mul", scalar, x, y)
+        known = _integers(dtype, lambda p, q: p * q, x, y)
+        return binary(b, "mul", scalar, x, y) if known is None else known
     if number(x) and number(y):
         return _rounded(np.dtype(dtype).type(x) * np.dtype(dtype).type(y), dtype)  # type: ignore[operator]
     return binary(b, f"fmul {FUSED}".strip(), scalar, x, y)
@@ -105,7 +122,8 @@ def neg(b: Builder, params: dict, dtype: np.dtype, x: Element) -> Element:
         if number(x):
             return -float(x)  # type: ignore[arg-type]
         return b.pure(scalar, x.uniform, f"fneg {b.type(scalar, x.uniform)} {x.name}")  # type: ignore[union-attr]
-    return binary(b, "sub", scalar, 0, x)
+    known = _integers(dtype, lambda p: -p, x)
+    return binary(b, "sub", scalar, 0, x) if known is None else known
 
 
 def div(b: Builder, params: dict, dtype: np.dtype, x: Element, y: Element) -> Element:
@@ -118,7 +136,7 @@ def div(b: Builder, params: dict, dtype: np.dtype, x: Element, y: Element) -> El
             return x
         return binary(b, f"fdiv {FUSED}".strip(), scalar, x, y)
     quotient = _safe_division(b, "div", dtype, x, y)
-    return choose(b, scalar, compare(b, "eq", dtype, y, 0), -1, quotient)
+    return choose(b, scalar, compare(b, "eq", dtype, y, 0), wrapped(-1, dtype), quotient)
 
 
 def rem(b: Builder, params: dict, dtype: np.dtype, x: Element, y: Element) -> Element:
@@ -215,9 +233,10 @@ def _integer_pow(b: Builder, params: dict, dtype: np.dtype, x: Element) -> Eleme
     return div(b, {}, dtype, 1.0, result) if params["y"] < 0 else result
 
 
-def _bits(operation: str) -> Rule:
+def _bits(operation: str, known: Callable) -> Rule:
     def rule(b: Builder, params: dict, dtype: np.dtype, x: Element, y: Element) -> Element:
-        return binary(b, operation, scalar_of(dtype), x, y)
+        result = _integers(dtype, known, x, y)
+        return binary(b, operation, scalar_of(dtype), x, y) if result is None else result
 
     return rule
 
@@ -235,8 +254,9 @@ def _sign_of(b: Builder, params: dict, dtype: np.dtype, x: Element) -> Element:
 
 
 def _not(b: Builder, params: dict, dtype: np.dtype, x: Element) -> Element:
-    if number(x):
-        return (not x) if scalar_of(dtype) == "i1" else ~int(x)  # type: ignore[arg-type]
+    known = _integers(dtype, lambda p: ~p, x)
+    if known is not None:
+        return known
     return binary(b, "xor", scalar_of(dtype), x, True if scalar_of(dtype) == "i1" else -1)
 
 
@@ -244,7 +264,7 @@ def _shift(operation: str, beyond: str) -> Rule:
     def rule(b: Builder, params: dict, dtype: np.dtype, x: Element, y: Element) -> Element:
         scalar, width = scalar_of(dtype), np.dtype(dtype).itemsize * 8
         unsigned = np.dtype(f"uint{width}")
-        inside = compare(b, "lt", unsigned, y, width)
+        inside = compare(b, "lt", unsigned, wrapped(int(y), unsigned) if number(y) else y, width)  # type: ignore[arg-type]
         amount = choose(b, scalar, inside, y, 0 if beyond == "zero" else width - 1)
         shifted = binary(b, operation, scalar, x, amount)
         return choose(b, scalar, inside, shifted, 0) if beyond == "zero" else shifted
@@ -298,7 +318,11 @@ def convert(b: Builder, x: Element, old: Any, new: Any) -> Element:
 
 
 def _bitcast(b: Builder, params: dict, dtype: np.dtype, x: Element) -> Element:
-    source, target = scalar_of(dtype), scalar_of(params["new_dtype"])
+    source, target, new = scalar_of(dtype), scalar_of(params["new_dtype"]), np.dtype(params["new_dtype"])
+    if np.dtype(dtype).itemsize != new.itemsize or "b" in (np.dtype(dtype).kind, new.kind) and source != target:
+        raise Unsupported(f"from {np.dtype(dtype).name} to {new.name}")
+    if number(x):
+        return np.asarray(x, dtype).view(new)[()].item()
     if source == target:
         return x
     uniform = is_uniform(x)
@@ -306,18 +330,24 @@ def _bitcast(b: Builder, params: dict, dtype: np.dtype, x: Element) -> Element:
     return b.pure(target, uniform, f"bitcast {given} to {b.type(target, uniform)}")
 
 
-def _integers(x: Element, y: Element, dtype: np.dtype, f: Callable) -> Element | None:
-    """The result for two constants, wrapped as integers of this type are; None (or 0, which LLVM folds) otherwise."""
-    if not (number(x) and number(y)):
-        return None
-    info = np.iinfo(dtype)
-    return (f(int(x), int(y)) - info.min) % (info.max - info.min + 1) + info.min  # type: ignore[arg-type]
+def _in_total_order(b: Builder, how: str, dtype: np.dtype, x: Element, y: Element) -> Element:
+    """Comparison of floats by their bits: -NaN, -inf, ..., -0, +0, ..., inf, NaN."""
+    if scalar_of(dtype) not in FLOATS:
+        return compare(b, how, dtype, x, y)
+    kind = np.dtype(f"int{8 * np.dtype(dtype).itemsize}")
+
+    def order(e: Element) -> Element:
+        bits, scalar = _bitcast(b, {"new_dtype": kind}, dtype, e), scalar_of(kind)
+        sign = binary(b, "ashr", scalar, bits, 8 * kind.itemsize - 1)
+        return binary(b, "xor", scalar, bits, binary(b, "and", scalar, sign, int(np.iinfo(kind).max)))
+
+    return compare(b, how, kind, order(x), order(y))
 
 
 RULES: dict[str, Rule] = {
     "add": add, "add_any": add, "sub": sub, "mul": mul, "neg": neg, "div": div, "rem": rem,
     "max": maximum, "min": minimum, "clamp": _clamp, "integer_pow": _integer_pow,
-    "and": _bits("and"), "or": _bits("or"), "xor": _bits("xor"), "not": _not,
+    "and": _bits("and", operator.and_), "or": _bits("or", operator.or_), "xor": _bits("xor", operator.xor), "not": _not,
     "shift_left": _shift("shl", "zero"),
     "shift_right_logical": _shift("lshr", "zero"),
     "shift_right_arithmetic": _shift("ashr", "sign"),
@@ -327,12 +357,16 @@ RULES: dict[str, Rule] = {
     "abs": _abs, "sign": _sign_of,
     "square": lambda b, params, dtype, x: mul(b, {}, dtype, x, x),
     "copy": lambda b, params, dtype, x: x, "copy_p": lambda b, params, dtype, x: x,
-    "stop_gradient": lambda b, params, dtype, x: x,
+    "stop_gradient": lambda b, params, dtype, x: x, "name": lambda b, params, dtype, x: x,
 }
 for _how in ("eq", "ne", "lt", "le", "gt", "ge"):
     RULES[_how] = lambda b, params, dtype, x, y, how=_how: compare(b, how, dtype, x, y)
 for _name in SUPPORTED - set(RULES):
     RULES[_name] = lambda b, params, dtype, *xs, name=_name: emit_math(b, name, xs, scalar_of(dtype), **_options(name, params))
+
+
+for _how in ("eq", "lt", "le"):
+    RULES[f"{_how}_to"] = lambda b, params, dtype, x, y, how=_how: _in_total_order(b, how, dtype, x, y)
 
 
 def _options(name: str, params: dict) -> dict:

@@ -6,12 +6,17 @@ step by step, so that they stay in registers; larger ones in loops.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.extend.core import jaxpr_as_fun
 from jaxtyping import Array
+
+from .arrays import is_small
 
 UNROLLED = 8
 
@@ -63,6 +68,8 @@ def _lu(a: Array, **_: Any) -> tuple[Array, Array, Array]:
 
 def _permutation(pivots: Array, *, permutation_size: int, **_: Any) -> Array:
     """The order of rows that swapping each with its pivot leads to."""
+    if pivots.ndim > 1:
+        return _mapped(lambda p: _permutation(p, permutation_size=permutation_size), pivots, rank=1)
     rows = jnp.arange(permutation_size, dtype=pivots.dtype)
 
     def swap(k: Any, order: Array) -> Array:
@@ -89,27 +96,29 @@ def _triangular_solve(
     def solve(step: Any, x: Array) -> Array:
         k = step if lower else n - 1 - step
         known = jnp.arange(n) < k if lower else jnp.arange(n) > k
-        rest = x[k] - jnp.where(known, a[k], 0.0) @ x
+        rest = x[k] - jnp.where(known, a[k], 0.0) @ jnp.where(known[:, None], x, 0.0)
         return x.at[k].set(rest if unit_diagonal else rest / a[k, k])
 
     return _repeat(n, solve, b)
 
 
 def _cholesky(a: Array, **_: Any) -> Array:
-    """The lower triangular L with L L^T = a; NaN where a is not positive definite."""
+    """The lower triangular L with L L^T = a; all of it NaN where a is not positive definite, as XLA has it."""
     if a.ndim > 2:
         return _mapped(_cholesky, a)
     n = a.shape[0]
     rows = jnp.arange(n)
 
-    def column(k: Any, left: Array) -> Array:
+    def column(k: Any, carry: tuple) -> tuple:
+        left, positive = carry
         done = rows < k
         rest = a[:, k] - left @ jnp.where(done, left[k], 0.0)
         diagonal = jnp.sqrt(rest[k])
         values = jnp.where(rows > k, rest / diagonal, jnp.where(rows == k, diagonal, 0.0))
-        return jnp.where(rows == k, values[:, None], left)
+        return jnp.where(rows == k, values[:, None], left), positive & (rest[k] > 0)
 
-    return _repeat(n, column, jnp.zeros_like(a))
+    left, positive = _repeat(n, column, (jnp.zeros_like(a), jnp.asarray(True)))
+    return jnp.where(positive | (rows[:, None] < rows), left, jnp.nan)
 
 
 def _sort(*arrays: Array, dimension: int, num_keys: int, **_: Any) -> tuple[Array, ...]:
@@ -144,14 +153,82 @@ def _less(x: Array, y: Array) -> Array:
     return less | ((y != y) & (x == x)) if jnp.issubdtype(x.dtype, jnp.floating) else less
 
 
-def _mapped(function: Callable, *arrays: Array) -> Any:
-    """A function of matrices on each of a batch of them."""
-    lead = arrays[0].shape[:-2]
+def _mapped(function: Callable, *arrays: Array, rank: int = 2) -> Any:
+    """A function of matrices (or of arrays of another rank) on each of a batch of them."""
+    lead = arrays[0].shape[: arrays[0].ndim - rank]
     flat = [x.reshape(-1, *x.shape[len(lead) :]) for x in arrays]
-    results = [function(*(x[i] for x in flat)) for i in range(flat[0].shape[0])]
-    if not isinstance(results[0], tuple):
-        return jnp.stack(results).reshape(*lead, *results[0].shape)
-    return tuple(jnp.stack(parts).reshape(*lead, *parts[0].shape) for parts in zip(*results))
+    count = flat[0].shape[0]
+    if 0 < count <= UNROLLED:
+        each = [function(*(x[i] for x in flat)) for i in range(count)]
+        results = jax.tree.map(lambda *parts: jnp.stack(parts), *each)
+    else:
+        results = lax.map(lambda xs: function(*xs), flat)
+    return jax.tree.map(lambda y: y.reshape(*lead, *y.shape[1:]), results)
+
+
+def _threefry2x32(k1: Array, k2: Array, x1: Array, x2: Array, **_: Any) -> tuple[Array, Array]:
+    """The random function of JAX's keys: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (2011), 20 rounds."""
+    shape = jnp.broadcast_shapes(k1.shape, k2.shape, x1.shape, x2.shape)
+    if not is_small(shape):  # element by element, so that the rounds stay in registers
+        flat = [jnp.broadcast_to(x, shape).reshape(-1) for x in (k1, k2, x1, x2)]
+        results = lax.map(lambda each: _threefry2x32(*each), flat)
+        return tuple(y.reshape(shape) for y in results)
+    keys = (k1, k2, k1 ^ k2 ^ jnp.uint32(0x1BD11BDA))
+    x, y = x1 + keys[0], x2 + keys[1]
+    for group in range(5):
+        for turn in ((13, 15, 26, 6), (17, 29, 16, 24))[group % 2]:
+            x = x + y
+            y = x ^ ((y << jnp.uint32(turn)) | (y >> jnp.uint32(32 - turn)))
+        x = x + keys[(group + 1) % 3]
+        y = y + keys[(group + 2) % 3] + jnp.uint32(group + 1)
+    return jnp.broadcast_to(x, shape), jnp.broadcast_to(y, shape)
+
+
+def _counts(*, shape: Sequence[int], **_: Any) -> tuple[Array, Array]:
+    """0, 1, 2, ... as two halves of 64 bits."""
+    return jnp.zeros(shape, jnp.uint32), lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
+
+
+def _reduce_precision(x: Array, *, exponent_bits: int, mantissa_bits: int, **_: Any) -> Array:
+    """x rounded to a float of fewer bits, ties to even; what is too large is infinite, what is too small is zero."""
+    info, kind = jnp.finfo(x.dtype), jnp.dtype(f"uint{8 * x.dtype.itemsize}")
+    bits = lax.bitcast_convert_type(x, kind)
+    number = lambda n: jnp.asarray(n, kind)
+    dropped = info.nmant - mantissa_bits
+    if dropped > 0:
+        last = (bits >> number(dropped)) & number(1)
+        bits = (bits + last + number((1 << (dropped - 1)) - 1)) & number(~((1 << dropped) - 1) % (1 << info.bits))
+    if exponent_bits < info.nexp:
+        sign = bits & number(1 << (info.bits - 1))
+        top = ((1 << info.nexp) - 1) << info.nmant
+        exponent, middle, reach = bits & number(top), (1 << (info.nexp - 1)) - 1, (1 << (exponent_bits - 1)) - 1
+        bits = jnp.where(exponent > number((middle + reach) << info.nmant), sign | number(top), bits)
+        bits = jnp.where(exponent <= number((middle - reach) << info.nmant), sign, bits)
+    return jnp.where(x != x, x, lax.bitcast_convert_type(bits, x.dtype))
+
+
+def _cumlogsumexp(x: Array, *, axis: int, reverse: bool, **_: Any) -> Array:
+    """log(exp(x_0) + ... + exp(x_k)) for each k along an axis, one after the other."""
+
+    def step(total: Array, row: Array) -> tuple[Array, Array]:
+        total = jnp.logaddexp(total, row)
+        return total, total
+
+    moved = jnp.moveaxis(x, axis, 0)
+    _, sums = lax.scan(step, jnp.full(moved.shape[1:], -jnp.inf, x.dtype), moved, reverse=reverse)
+    return jnp.moveaxis(sums, 0, axis)
+
+
+def _lanes(*xs: Array, jaxpr: Any, laned: Sequence[bool], **_: Any) -> list[Array]:
+    """Lanes within a lane, as what they mean."""
+    return jax.vmap(jaxpr_as_fun(jaxpr), [-1 if has_lanes else None for has_lanes in laned], -1)(*xs)
+
+
+def _top_k(x: Array, *, k: int, axis: int = -1, **_: Any) -> tuple[Array, Array]:
+    """The k largest along an axis and where they stand, the first of equals first."""
+    places = lax.broadcasted_iota(jnp.int32, x.shape, axis % x.ndim)
+    ordered, places = lax.sort((x, -places), dimension=axis % x.ndim, num_keys=2)
+    return tuple(lax.slice_in_dim(jnp.flip(y, axis), 0, k, axis=axis) for y in (ordered, -places))  # type: ignore[return-value]
 
 
 DECOMPOSED: dict[str, Callable[..., Any]] = {
@@ -161,4 +238,10 @@ DECOMPOSED: dict[str, Callable[..., Any]] = {
     "triangular_solve": _triangular_solve,
     "cholesky": _cholesky,
     "sort": _sort,
+    "top_k": _top_k,
+    "lanes": _lanes,
+    "threefry2x32": _threefry2x32,
+    "iota_2x32_shape": _counts,
+    "reduce_precision": _reduce_precision,
+    "cumlogsumexp": _cumlogsumexp,
 }

@@ -58,7 +58,7 @@ class Emitter:
             return control.RULES[name](self, params, xs)
         if name in DECOMPOSED:
             return self._decomposed(DECOMPOSED[name], params, xs)
-        inner = inner_jaxpr(params)
+        inner = inner_jaxpr(name, params)
         if inner is not None and len(open_jaxpr(inner)[0].invars) == len(xs):
             return self.run(inner, xs)
         try:
@@ -129,11 +129,10 @@ def _expanded(store: Store, params: dict, x: Value) -> Value:
     return structure.reshape(store, x, shape)
 
 
-def _precision(store: Store, params: dict, x: Value) -> Value:
-    info = np.finfo(x.dtype)
-    if params["exponent_bits"] < info.nexp or params["mantissa_bits"] < info.nmant:
-        raise Unsupported("reduce_precision to fewer bits than the type has")
-    return x
+def _empty(store: Store, params: dict) -> Value:
+    return structure.broadcast_in_dim(
+        store, {"shape": params["shape"], "broadcast_dimensions": ()}, store.constant(np.zeros((), params["dtype"]))
+    )
 
 
 def _same(store: Store, params: dict, *xs: Value) -> list[Value]:
@@ -150,6 +149,8 @@ def _platform_index(store: Store, params: dict) -> Value:
 
 def _scatter_rule(combine: str | None) -> Callable:
     def rule(store: Store, params: dict, operand: Value, indices: Value, updates: Value) -> Value:
+        if combine is None and params["update_jaxpr"] is not None:
+            raise Unsupported("with a function of its own (x.at[i].apply)")
         return scatter(store, params, None if combine is None else RULES[combine], operand, indices, updates)
 
     return rule
@@ -162,15 +163,16 @@ STRUCTURAL: dict[str, Callable] = {
     "rev": structure.reverse, "concatenate": structure.concatenate, "stack": _stacked, "unstack": _unstacked,
     "pad": structure.pad, "iota": structure.iota, "split": structure.split, "select_n": _select,
     "dynamic_slice": dynamic_slice, "dynamic_update_slice": dynamic_update_slice, "gather": gather,
-    "scatter": _scatter_rule(None), "scatter-add": _scatter_rule("add"), "scatter_add": _scatter_rule("add"),
-    "scatter_mul": _scatter_rule("mul"), "scatter_min": _scatter_rule("min"), "scatter_max": _scatter_rule("max"),
+    "scatter": _scatter_rule(None),
     "argmax": structure.arg_extreme("argmax"), "argmin": structure.arg_extreme("argmin"),
-    "dot_general": structure.dot_general, "reduce_precision": _precision,
+    "dot_general": structure.dot_general, "empty2": _empty, "device_put": _same,
     "lane_width": lambda store, params: store.constant(np.asarray(store.b.width, np.int32)),
     "platform_index": _platform_index, "optimization_barrier": _same, "pvary": _same,
 }  # fmt: skip
 for _name in ("sum", "prod", "max", "min", "and", "or", "xor"):
     STRUCTURAL[f"reduce_{_name}"] = structure.reduction(_name)
+for _name in ("add", "sub", "mul", "min", "max"):  # JAX writes the hyphen for some of them
+    STRUCTURAL[f"scatter_{_name}"] = STRUCTURAL[f"scatter-{_name}"] = _scatter_rule(_name)
 for _name in ("cumsum", "cumprod", "cummax", "cummin"):
     STRUCTURAL[_name] = structure.cumulative(_name)
 

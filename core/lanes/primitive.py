@@ -1,9 +1,9 @@
 """The JAX primitive behind `lanes`: one program, run in many lanes; differentiated as the program of one lane.
 
 Operands have an axis of lanes, the last, or are shared by all lanes; results all have it. The program is linear in its
-last `linear` operands. Derivatives are programs of
-one lane again: the tangents of a call are another call, linear in its last operands, whose transpose is a third one.
-So a reverse pass is one compiled program too, which computes forward, and then backward, without leaving the lane.
+last `linear` operands. Derivatives are programs of one lane again: the tangents of a call are another call, linear in
+its last operands, whose transpose is a third one. So a reverse pass is one compiled program too, which computes
+forward, and then backward, without leaving the lane.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun, jaxprs_in_params
 from jax.interpreters import ad, batching, mlir
 
 from .arrays import Unsupported
 from .emitter import emit_group
 from .kernel import Kernel, call, compile_kernel
+from .keys import is_key, kind_of, to_data, to_keys, without_keys
 from .target import Target, host
+from .uniformity import open_jaxpr
 
 EMBEDDED_ELEMENTS = 4096  # constant arrays up to this size are part of the program
 
@@ -35,20 +37,43 @@ def bind(jaxpr: ClosedJaxpr, laned: Sequence[bool], operands: Sequence[Any], qui
 
     `quiet`: no warning where the program has no native code.
     """
+    if not jaxpr.jaxpr.outvars and not jaxpr.effects:
+        return []
+    if jaxpr.effects:  # a program that does something is not one that may be left out, run twice, or run by a kernel
+        _warn(f"{effectful(jaxpr)} (an effect)", quiet)
+        return by_vmap(*operands, jaxpr=jaxpr, laned=tuple(laned))
     return lanes_p.bind(*operands, jaxpr=jaxpr, laned=tuple(laned), linear=0, quiet=quiet)
+
+
+def effectful(jaxpr: Any) -> str:
+    """The name of the first primitive of a program that has an effect, such as printing."""
+    for equation in open_jaxpr(jaxpr)[0].eqns:
+        if equation.effects:
+            inner = [j for j in jaxprs_in_params(equation.params) if j.effects]
+            return effectful(inner[0]) if inner else equation.primitive.name
+    return "a primitive"
+
+
+def _warn(reason: Any, quiet: bool) -> None:
+    if not quiet:
+        warnings.warn(f"lanes: {reason} has no native code yet: this function runs by vmap on XLA.", stacklevel=3)
 
 
 def trace(function: Any, avals: Sequence[Any]) -> tuple[ClosedJaxpr, list[Any]]:
     """The program of a function of arrays, with the traced and the large arrays that it closes over as its first
     arguments, and these. Small constants stay in the program, so that their zeros and ones can be folded."""
     program = jax.make_jaxpr(function)(*avals)
-    loose = [isinstance(c, jax.core.Tracer) or np.size(c) > EMBEDDED_ELEMENTS for c in program.consts]
+    loose = [
+        isinstance(c, jax.core.Tracer) or np.size(c) > EMBEDDED_ELEMENTS or is_key(jnp.asarray(c)) for c in program.consts
+    ]
     if not any(loose):
         return program, []
-    constants = [jnp.asarray(c) for c, flag in zip(program.consts, loose) if flag]
+    closed_over = [jnp.asarray(c) for c, flag in zip(program.consts, loose) if flag]
+    kinds = [kind_of(c) for c in closed_over]
+    constants = [to_data(c, has_lanes=False) for c in closed_over]
 
     def opened(*values: Any) -> list[Any]:
-        given = iter(values[: len(constants)])
+        given = iter(to_keys(x, kind) for x, kind in zip(values[: len(constants)], kinds))
         consts = [next(given) if flag else c for c, flag in zip(program.consts, loose)]
         return jaxpr_as_fun(ClosedJaxpr(program.jaxpr, consts))(*values[len(constants) :])
 
@@ -65,6 +90,7 @@ def count_lanes(laned: Sequence[bool], operands: Sequence[Any]) -> int:
 @functools.lru_cache(maxsize=512)
 def compiled(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], target: Target) -> Kernel:
     """The native code of a program. **Raises** `Unsupported` where a primitive has none."""
+    jaxpr = without_keys(jaxpr)
     width = target.width(widest(jaxpr))
     text, workspace = emit_group(jaxpr, laned, width)
     return compile_kernel(
@@ -93,8 +119,7 @@ def _on_cpu(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear:
     try:
         kernel = compiled(jaxpr, laned, host())
     except Unsupported as reason:
-        if not quiet:
-            warnings.warn(f"lanes: {reason} has no native code yet: this function runs by vmap on XLA.", stacklevel=2)
+        _warn(reason, quiet)
         return by_vmap(*operands, jaxpr=jaxpr, laned=laned)
     missing = max(kernel.width - count, 0) if count else 0
     if missing:
@@ -155,6 +180,8 @@ def _jvp(primals, tangents, *, jaxpr, laned, linear, quiet):
     active = tuple(type(t) is not ad.Zero for t in tangents)
     results = lanes_p.bind(*primals, jaxpr=jaxpr, laned=laned, linear=linear, quiet=quiet)
     program, is_float = _tangent_program(jaxpr, active)
+    if not any(is_float):
+        return results, [ad.Zero(jax.typeof(y).to_tangent_aval()) for y in results]
     moved = [t for t, a in zip(tangents, active) if a]
     flags = (*laned, *(flag for flag, a in zip(laned, active) if a))
     pushed = iter(lanes_p.bind(*primals, *moved, jaxpr=program, laned=flags, linear=len(moved), quiet=quiet))
@@ -180,20 +207,22 @@ def _transposed_program(jaxpr: ClosedJaxpr, linear: int) -> ClosedJaxpr:
 
 def _transpose(cotangents, *operands, jaxpr, laned, linear, quiet):
     known, moved = operands[: len(operands) - linear], operands[len(operands) - linear :]
-    if any(ad.is_undefined_primal(x) for x in known) or not all(ad.is_undefined_primal(x) for x in moved):
-        raise NotImplementedError("lanes: the transpose with respect to some of the tangents alone")
+    if any(ad.is_undefined_primal(x) for x in known):
+        raise NotImplementedError("lanes: the transpose of a program with respect to operands in which it is not linear")
     # Without lanes among the known operands, their number comes from the cotangents, which all have them.
     cotangents = [ad.instantiate_zeros(c) for c in cotangents]
     program = _transposed_program(jaxpr, linear)
     flags = (*laned[: len(known)], *(True,) * len(cotangents))
     pulled = lanes_p.bind(*known, *cotangents, jaxpr=program, laned=flags, linear=len(cotangents), quiet=quiet)
-    shared = laned[len(known) :]
-    return [None] * len(known) + [c if has_lanes else jnp.sum(c, -1) for c, has_lanes in zip(pulled, shared)]
+    shared = [c if has_lanes else jnp.sum(c, -1) for c, has_lanes in zip(pulled, laned[len(known) :])]
+    # A tangent that is known (zeros, say) adds a constant, which has no part in the transpose.
+    return [None] * len(known) + [c if ad.is_undefined_primal(x) else None for c, x in zip(shared, moved)]
 
 
 def _batch(operands, axes, *, jaxpr, laned, linear, quiet):
     size = next(x.shape[a] for x, a in zip(operands, axes) if a is not None)
-    count = count_lanes(laned, [x if a is None else jnp.moveaxis(x, a, 0)[0] for x, a in zip(operands, axes)])
+    shapes = [x.shape if a is None else x.shape[:a] + x.shape[a + 1 :] for x, a in zip(operands, axes)]
+    count = next(shape[-1] for shape, has_lanes in zip(shapes, laned) if has_lanes)
     together, flags = [], []
     for x, axis, has_lanes in zip(operands, axes, laned):
         if axis is None and not has_lanes:

@@ -38,34 +38,44 @@ def lanes(
 
     @functools.wraps(fn, updated=())
     def mapped(*args: Any, **kwargs: Any) -> Any:
-        from .primitive import bind, trace  # the compiler takes a while to import, and is needed only now
+        # The compiler takes a while to import, and is needed only now.
+        from .keys import kind_of, to_data, to_keys
+        from .primitive import bind, trace
+        from .uniformity import varying_results
 
         inputs = (args, kwargs)
         axes = mapped_axes("lanes", fn, in_axes, inputs, keyword_axis=-1)
         arrays, rest = split(inputs, is_array)
         operands = [
-            jnp.asarray(x) if axis is None else jnp.moveaxis(jnp.asarray(x), axis, -1) for x, axis in zip(arrays, axes)
+            to_data(jnp.asarray(x) if axis is None else jnp.moveaxis(jnp.asarray(x), axis, -1), axis is not None)
+            for x, axis in zip(arrays, axes)
         ]
         laned = [axis is not None for axis in axes]
-        kept: list[Rest] = []
+        kept: list[tuple[list[Any], Rest]] = []
 
         def one(*leaves: Any) -> list[Any]:
-            args, kwargs = merge(leaves, rest)
+            args, kwargs = merge([to_keys(leaf, kind_of(x)) for leaf, x in zip(leaves, arrays)], rest)
             outputs, outputs_rest = split(fn(*args, **kwargs), is_array)
-            kept[:] = [outputs_rest]
-            return outputs
+            kept[:] = [([kind_of(y) for y in outputs], outputs_rest)]
+            return [to_data(y, has_lanes=False) for y in outputs]
 
         avals = [jax.ShapeDtypeStruct(x.shape[:-1] if f else x.shape, x.dtype) for x, f in zip(operands, laned)]
         program, constants = trace(one, avals)
-        results = bind(program, [*(False for _ in constants), *laned], [*constants, *operands], quiet)
-        return merge(_moved(results, kept[0], out_axes), kept[0])
+        flags = [*(False for _ in constants), *laned]
+        results = bind(program, flags, [*constants, *operands], quiet)
+        kinds, outputs_rest = kept[0]
+        results = [to_keys(y, kind, has_lanes=True) for y, kind in zip(results, kinds)]
+        return merge(_moved(results, varying_results(program, flags), outputs_rest, out_axes), outputs_rest)
 
     return mapped
 
 
-def _moved(results: list[Any], rest: Rest, out_axes: Any) -> list[Any]:
+def _moved(results: list[Any], varies: list[bool], rest: Rest, out_axes: Any) -> list[Any]:
+    """Results with their lanes on the axes asked for."""
     from ..transforms.batching import spread_axes
 
     numbered = merge(range(len(results)), rest._replace(others=(None,) * len(rest.others)))
     axes = spread_axes("lanes", out_axes, numbered, "out_axes")
+    if any(axis is None and v for axis, v in zip(axes, varies)):
+        raise ValueError("lanes: out_axes is None for a result that differs between lanes; give it an axis")
     return [y[..., -1] if axis is None else jnp.moveaxis(y, -1, axis) for y, axis in zip(results, axes)]

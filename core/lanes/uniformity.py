@@ -12,12 +12,18 @@ from typing import Any
 from jax.extend.core import Literal
 
 
-def inner_jaxpr(params: dict) -> Any:
+# Primitives that only wrap a program, by their names in this and other versions of JAX.
+WRAPPERS = frozenset(
+    "jit pjit call core_call closed_call core_closed_call remat remat2 checkpoint custom_jvp_call custom_vjp_call "
+    "custom_vjp_call_jaxpr".split()
+)
+
+
+def inner_jaxpr(name: str, params: dict) -> Any:
     """The program that an equation only wraps (`jit`, `checkpoint`, custom derivatives); None for other equations."""
-    for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
-        if name in params:
-            return params[name]
-    return None
+    if name not in WRAPPERS:
+        return None
+    return next((params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in params), None)
 
 
 def open_jaxpr(jaxpr: Any) -> tuple[Any, Sequence[Any]]:
@@ -53,7 +59,7 @@ def _equation(name: str, params: dict, flags: list[bool], results: int) -> list[
             return [True] * results
         branches = [varying_results(branch, flags[1:]) for branch in params["branches"]]
         return [any(b[k] for b in branches) for k in range(results)]
-    inner = inner_jaxpr(params)
+    inner = inner_jaxpr(name, params)
     if inner is not None and len(open_jaxpr(inner)[0].invars) == len(flags):
         return varying_results(inner, flags)
     return [True] * results
