@@ -1,9 +1,9 @@
 """The best minimum of a least-squares problem on time series: several searches side by side until two agree.
 
 A plain descent, a growing horizon from the same start, and growing horizons from points around it go on together, one
-evaluation for all. One that leaves next to nothing of the data unexplained, or two that end at the same lowest sum of
-squares by different ways, are taken as evidence that it is the best; where there is none, or what they agree on leaves much
-unexplained, more starts are drawn, further away.
+evaluation for all, until enough of them have ended at the same lowest sum of squares by different ways. How many are
+enough depends on what they leave of the data: one that leaves next to nothing needs no other, and one that leaves much is
+not believed however many agree. Where there are not enough, more starts are drawn, further away.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from .continuation import GrowingHorizon
 from .least_squares import Descent, Outcome, Tolerances
 
+Witnesses = Callable[[Float[np.ndarray, " m"]], float]
 EvaluateUpTo = Callable[[Float[np.ndarray, "k n"], Float[np.ndarray, " k"]], tuple[ArrayLike, ArrayLike]]
 
 WIDTH = 4  # searches side by side
@@ -93,6 +94,7 @@ def find_minimum(
     *,
     scale: ArrayLike = 1.0,
     spread: float = 1.0,
+    witnesses: Witnesses | None = None,
     tolerances: Tolerances | None = None,
     lower: ArrayLike = -np.inf,
     upper: ArrayLike = np.inf,
@@ -108,9 +110,11 @@ def find_minimum(
       always called with k = `width`. Values that are not finite mean that the simulation failed there.
     - `start` [n]: where to begin; `scale` [n]: how far off it may well be (1 for the logarithm of a positive unknown).
     - `times` [m]: the time of each residual since the beginning of its run.
-    - `spread`: root mean square of the data about their mean, in the units of the residuals.
+    - `spread`: root mean square of the data about their mean (or their trend), in the units of the residuals.
+    - `witnesses`: how many searches must end where the residuals are the ones given, for the minimum to be believed. By
+      default one where they leave a hundredth of the data's sum of squares, two where they leave a quarter.
     - `lower`, `upper` [n]: bounds of x, infinite where there are none.
-    - `starts`: number of starting points; by default as many as it takes for two searches to agree, `width` - 1 to
+    - `starts`: number of starting points; by default as many as it takes for enough searches to agree, `width` - 1 to
       `width` * 3 - 1. 1: only the one given, plainly and by growing horizon.
     - `callback`: called with the number of evaluations and the lowest sum of squares so far; True ends the search.
 
@@ -120,7 +124,7 @@ def find_minimum(
     t = np.asarray(times, dtype=np.float64)
     scales = np.broadcast_to(np.asarray(scale, dtype=np.float64), x0.shape)
     limits = tolerances or Tolerances()
-    total = t.size * spread**2
+    enough = witnesses or _shares(t.size * spread**2)
     box = {"lower": np.asarray(lower, dtype=np.float64), "upper": np.asarray(upper, dtype=np.float64)}
 
     def growing(x: NDArray) -> GrowingHorizon:
@@ -141,11 +145,21 @@ def find_minimum(
             begins.append(np.clip(x0 + away, box["lower"], box["upper"]))
             fresh.append(growing(begins[-1]))
         searches += fresh
-        used, stopped = _advance(evaluate, fresh, searches, width, calls, total if starts is None else 0.0, callback)
+        used, stopped = _advance(evaluate, fresh, searches, width, calls, enough if starts is None else None, callback)
         calls += used
-        if stopped or len(begins) - 1 >= most or (starts is None and _agreed(searches, total)):
+        if stopped or len(begins) - 1 >= most or (starts is None and _agreed(searches, enough)):
             break
-    return _summary(searches, begins, total, calls)
+    return _summary(searches, begins, enough, calls)
+
+
+def _shares(total: float) -> Witnesses:
+    """Witnesses by the share that residuals leave of the data's sum of squares."""
+
+    def witnesses(residuals: NDArray) -> float:
+        cost = float(residuals @ residuals)
+        return 1 if cost <= GOOD * total else 2 if cost <= POOR * total else np.inf
+
+    return witnesses
 
 
 def _points(n: int):
@@ -160,11 +174,11 @@ def _points(n: int):
         yield 2.0 * np.mod(0.5 + i * steps, 1.0) - 1.0
 
 
-def _advance(evaluate, fresh, searches, width, calls, total, callback) -> tuple[int, bool]:
+def _advance(evaluate, fresh, searches, width, calls, enough, callback) -> tuple[int, bool]:
     """Run a round of searches to their ends, or until some agree and no other is lower; evaluations, whether told to end."""
     used = 0
     while live := [s for s in fresh if s.running][:width]:
-        if _agreed(searches, total):
+        if enough is not None and _agreed(searches, enough):
             lowest = min(map(_cost, _best(searches))) * (1.0 - SAME)
             live = [s for s in live if _cost(s) < lowest]
             if not live:
@@ -194,16 +208,14 @@ def _best(searches) -> list:
     return [s for s in searches if abs(_cost(s) - _cost(lowest)) <= _cost(lowest) * SAME + floor]
 
 
-def _agreed(searches, total: float) -> bool:
-    """Whether a minimum is good enough to be believed, or fair and found twice; `total`: the data's sum of squares."""
+def _agreed(searches, enough: Witnesses) -> bool:
+    """Whether as many searches as are enough ended at the lowest sum of squares."""
     best = _best(searches)
-    found = [_cost(s) for s in best if s.descent.outcome.converged]
-    if not found:
-        return False
-    return min(found) <= GOOD * total or (len(best) >= 2 and min(found) <= POOR * total)
+    ended = [s for s in best if s.descent.outcome.converged]
+    return bool(ended) and len(best) >= enough(min(ended, key=_cost).descent.residuals)
 
 
-def _summary(searches, begins, total: float, calls: int) -> Search | None:
+def _summary(searches, begins, enough: Witnesses, calls: int) -> Search | None:
     candidates = [s for s in searches if np.isfinite(_cost(s))]
     if not candidates:
         return None
@@ -222,7 +234,7 @@ def _summary(searches, begins, total: float, calls: int) -> Search | None:
         outcome=descent.outcome,
         way=ways[searches.index(same[0])],
         agreeing=len(same),
-        confirmed=_agreed(searches, total),
+        confirmed=_agreed(searches, enough),
         routes=routes,
         calls=calls,
     )

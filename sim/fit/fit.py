@@ -12,8 +12,10 @@ from jaxtyping import PyTree
 
 from ...core.status import Code, SimulationError
 from ...solvers.covariance import covariance
+from ...solvers.least_squares import Tolerances
 from ..simulate import as_state, simulate
 from .bounds import Bounded, Free
+from .evidence import Evidence
 from .observations import Experiment, Observations
 from .progress import SearchBar
 from .residuals import Residuals
@@ -85,13 +87,14 @@ def fit(
     residuals = Residuals(unknowns, experiments, options)
     _check_counts(residuals, unknowns)
     known = _sigma_known(experiments)
+    evidence = Evidence(experiments, residuals.present, len(unknowns.start), known)
     with SearchBar(progress) as bar:
         found = search(
             residuals,
             unknowns,
-            spread=_spread(experiments),
+            evidence=evidence,
+            tolerances=Tolerances.for_residuals(residuals.dtype, evidence.count * evidence.spread**2, max_iterations),
             starts=starts,
-            max_iterations=max_iterations,
             callback=bar.note,
         )
     if found is None:
@@ -134,12 +137,6 @@ def _experiments(observations: Any, state: PyTree, controls: Any, t0: float | No
     if state is not None or controls is not None or t0 is not None:
         raise ValueError("state, controls and t0 belong to each wl.Experiment when experiments are given.")
     return several
-
-
-def _spread(experiments: Sequence[Experiment]) -> float:
-    """Root mean square of the data about their means, in the units of the residuals."""
-    squares = [o.squared_deviations() for e in experiments for o in e.observations]
-    return float(np.sqrt(np.mean(np.concatenate(squares))))
 
 
 def _check_counts(residuals: Residuals, unknowns: Unknowns) -> None:

@@ -104,16 +104,6 @@ class Observations:
             parts.append(np.where(present, times, np.nan).ravel())
         return np.concatenate(parts)
 
-    def squared_deviations(self) -> np.ndarray:
-        """Squares of the values (or their logarithms) about their mean over time, in units of sigma, [k] without missing ones."""
-        parts = []
-        leaves = zip(*map(jax.tree.leaves, (self.values, self.weights, self.sigma, self.present)), strict=True)
-        for value, weight, sigma, known in leaves:
-            level = np.log(np.where(known, value, 1.0)) if self.noise.logarithmic else np.where(known, value, 0.0)
-            mean = level.sum(axis=0, where=known) / np.maximum(known.sum(axis=0), 1)
-            parts.append((weight * ((level - mean) / sigma) ** 2)[known])
-        return np.concatenate(parts)
-
     def _check_values(self) -> None:
         leaves = jax.tree.leaves(self.values)
         if not leaves:

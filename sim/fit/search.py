@@ -10,6 +10,7 @@ import numpy as np
 from ...solvers.least_squares import Outcome, Tolerances
 from ...solvers.multistart import WIDTH, Search, find_minimum
 from .bounds import Free
+from .evidence import Evidence
 from .residuals import Residuals
 from .unknowns import Unknowns
 
@@ -30,24 +31,20 @@ def search(
     residuals: Residuals,
     unknowns: Unknowns,
     *,
-    spread: float,
+    evidence: Evidence,
+    tolerances: Tolerances,
     starts: int | None = None,
-    max_iterations: int = 200,
     callback: Callable[[int, float], bool | None] | None = None,
 ) -> Found | None:
-    """The best minimum that several searches find, see `find_minimum`; None when nothing could be simulated to the end.
-
-    `spread`: root mean square of the data about their mean, in the units of the residuals.
-    """
-    count = len(residuals.times)
-    spread = spread if np.isfinite(spread) and spread > 0 else 1.0
+    """The best minimum that several searches find, see `find_minimum`; None when nothing could be simulated to the end."""
     found = find_minimum(
         residuals,
         unknowns.start_number,
         residuals.times,
-        scale=_scales(residuals, unknowns, spread),
-        spread=spread,
-        tolerances=Tolerances.for_residuals(residuals.dtype, count * spread**2, max_iterations),
+        scale=_scales(residuals, unknowns, evidence.spread),
+        spread=evidence.motion,
+        witnesses=evidence.witnesses,
+        tolerances=tolerances,
         lower=unknowns.interval[0],
         upper=unknowns.interval[1],
         starts=starts,
@@ -63,7 +60,7 @@ def search(
         found.jacobian,
         found.outcome.converged,
         message,
-        tuple(_notes(found, count * spread**2)),
+        tuple(_notes(found, evidence)),
     )
 
 
@@ -84,18 +81,39 @@ def _scales(residuals: Residuals, unknowns: Unknowns, spread: float) -> np.ndarr
     return np.where(scales > 0, scales, 1.0)
 
 
-def _notes(found: Search, total: float) -> list[str]:
+def _notes(found: Search, evidence: Evidence) -> list[str]:
     notes = []
     plain = found.plain
     if plain.outcome is Outcome.START_FAILED:
         notes.append("the start given could not be simulated to the end of the data")
     elif plain.cost > found.cost * 1.01:
         notes.append(f"a plain descent from the start given ends at a sum of squares of {plain.cost:.6g}")
-    if not found.confirmed and found.agreeing > 1:
-        share = 100 * (1 - found.cost / total)
-        little = f"only {share:.0f} %" if share >= 0.5 else "nothing"
-        than = " (their mean fits better)" if share < 0 else ""
-        notes.append(f"the best fit found explains {little} of the variation of the data{than}: start elsewhere?")
-    elif not found.confirmed:
-        notes.append("no second search ended at this optimum: there may be a better one (other starts, starts=20)")
+    if not found.confirmed:
+        notes.append(_doubt(found, evidence))
+    if evidence.patterned(found.residuals):
+        notes.append(
+            "the residuals follow a pattern, one being like the next: either the model leaves something unexplained, or there "
+            "is a better optimum (starts=20); standard errors, which take them for independent, mean little"
+        )
     return notes
+
+
+def _doubt(found: Search, evidence: Evidence) -> str:
+    """Why the best that was found may not be the best there is."""
+    searches = f"{len(found.routes)} searches found nothing better"
+    if evidence.far(found.cost):
+        return (
+            f"chi-square is {found.cost / evidence.freedom:.4g} per degree of freedom, where noise of the sigma given leaves "
+            f"1, and {searches}: start elsewhere (start=, starts=20), or check sigma and the model"
+        )
+    if np.isfinite(evidence.witnesses(found.residuals)):
+        return "no second search ended at this optimum: there may be a better one (other starts, starts=20)"
+    share = 100 * (1 - found.cost / evidence.total)
+    if share >= 50:
+        return (
+            f"beside the trend of the data the best fit found explains little, it leaves {found.cost:.4g} of the "
+            f"{evidence.beside_trend:.4g} that a smooth curve leaves, and {searches}: start elsewhere (start=, starts=20)?"
+        )
+    little = f"only {share:.0f} %" if share >= 0.5 else "nothing"
+    than = " (their mean fits better)" if share < 0 else ""
+    return f"the best fit found explains {little} of the variation of the data{than}: start elsewhere?"
