@@ -3,7 +3,8 @@
 `emit_math` writes the code of one primitive; `HOW` says by which means. An *instruction* is an LLVM intrinsic for
 which processors have an instruction; a *library* function is a call of libmvec, libm or libdevice
 (`mathematics_library.py`); a *composition* is written here, or in `mathematics_special.py`, from the other two.
-Results differ from the true ones by at most 4 units in the last place, and NaN, infinities, signed zeros and
+Results differ from the true ones by at most 4 units in the last place (digamma of negative numbers: of the larger of
+the two terms that it is a difference of), and NaN, infinities, signed zeros and
 subnormal numbers mean what IEEE 754 and C say; `tests/core/lanes/test_mathematics.py` measures it.
 """
 
@@ -16,10 +17,11 @@ from . import mathematics_library as library
 from .builder import Builder, Element, Register
 from .mathematics_special import SPECIAL
 from .mathematics_writer import Writer
+from .target import host
 
 INSTRUCTIONS = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "abs": "fabs"}
 
-# JAX's names and C's, by number of arguments.
+# JAX's names and C's.
 LIBRARY = {
     **{name: name for name in "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh".split()},
     **{name: name for name in "exp exp2 expm1 log log1p cbrt erf erfc lgamma pow atan2".split()},
@@ -48,7 +50,7 @@ def emit_math(
         raise NotImplementedError(f"no lane code for the primitive {primitive!r}; there is for {sorted(SUPPORTED)}")
     uniform = all(type(x) is not Register or x.uniform for x in args)
     if vector_bytes is None:
-        vector_bytes = 0 if libdevice or b.width == 1 else library.host_vector_bytes()
+        vector_bytes = 0 if libdevice or b.width == 1 else host().vector_bytes
     w = Writer(b, scalar, uniform, vector_bytes, libdevice, _emit)
     if primitive == "round":
         return w.intrinsic("roundeven" if int(rounding_method) == TO_NEAREST_EVEN else "round", args[0])
@@ -110,7 +112,7 @@ def _pow(w: Writer, x: Element, y: Element) -> Register:
         wide = Writer(w.b, "double", w.uniform, w.vector_bytes, w.libdevice, _emit)
         power = wide.math("pow", w.convert("fpext", x, "float", "double"), w.convert("sitofp", y, y.scalar, "double"))
         return w.convert("fptrunc", power, "double", "float")
-    if type(y) is not Register and float(y) in POWERS:
+    if not isinstance(y, Register) and float(y) in POWERS:
         return POWERS[float(y)](w, x)
     return library.call(w.b, "pow", [x, y], w.scalar, w.uniform, w.vector_bytes, w.libdevice)
 
@@ -143,13 +145,13 @@ COMPOSITIONS: dict[str, Callable[..., Register]] = {
     **SPECIAL,
 }
 
-# How each primitive is emitted, for the documentation.
+# How each primitive is emitted, for the documentation: the word before the colon says by which means.
 HOW: dict[str, str] = {
-    "round": "instruction",
-    **dict.fromkeys(LIBRARY, "library"),
-    **dict.fromkeys(INSTRUCTIONS, "instruction"),
     **dict.fromkeys(COMPOSITIONS, "composition"),
-    "pow": "library",
+    "round": "instruction: llvm.round or llvm.roundeven",
+    **{name: f"instruction: llvm.{intrinsic}" for name, intrinsic in INSTRUCTIONS.items()},
+    **{name: f"library: {function} of libmvec, libm or libdevice" for name, function in LIBRARY.items()},
+    "lgamma": "library: lgamma of libm, one lane at a time, or libdevice",
 }
 
 SUPPORTED: frozenset[str] = frozenset(HOW)

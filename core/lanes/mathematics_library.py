@@ -12,13 +12,11 @@ A function that passes 64-byte vectors must carry the attributes `"prefer-vector
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import platform
-import sys
 from collections.abc import Sequence
 
 from .builder import Builder, Element, Register
+from .target import has_symbol
 
 # The letter by which libmvec names a register of so many bytes: SSE, AVX2, AVX-512.
 ISA = {16: "b", 32: "d", 64: "e"}
@@ -29,51 +27,16 @@ PURE = "nounwind willreturn memory(none)"
 
 
 @functools.cache
-def host_vector_bytes() -> int:
-    """The widest registers that this machine's vector library takes; 0 where there is no such library."""
-    if not sys.platform.startswith("linux") or platform.machine() not in ("x86_64", "AMD64") or _libmvec() is None:
-        return 0
-    import llvmlite.binding as llvm
-
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f") and features.get("avx512dq"):
-        return 64
-    return 32 if features.get("avx2") and features.get("fma") else 16
-
-
-@functools.cache
-def _libmvec() -> ctypes.CDLL | None:
-    """The vector library, made visible to code that LLVM compiles in this process."""
-    try:
-        library = ctypes.CDLL("libmvec.so.1")
-    except OSError:
-        return None
-    import llvmlite.binding as llvm
-
-    llvm.load_library_permanently("libmvec.so.1")
-    return library
-
-
-@functools.cache
-def load_libm() -> None:
-    """Make the scalar library visible to compiled code; elsewhere than on Linux it is part of the process."""
-    if sys.platform.startswith("linux"):
-        import llvmlite.binding as llvm
-
-        llvm.load_library_permanently("libm.so.6")
-
-
-@functools.cache
 def vector_symbol(function: str, arity: int, scalar: str, width: int, vector_bytes: int) -> tuple[str, int] | None:
-    """The vector function for `width` lanes and how many lanes it takes: the narrowest that fits all, or the widest."""
-    library = _libmvec() if vector_bytes else None
-    if library is None or width == 1:
-        return None
+    """The vector function for `width` lanes and how many lanes it takes: the narrowest that fits all, or the widest.
+
+    None where there is none: the names of libmvec are those of x86-64, so that other processors have none of them.
+    """
     best = None
     for size in sorted(ISA):
         lanes = size // BYTES[scalar]
         name = f"_ZGV{ISA[size]}N{lanes}{'v' * arity}_{function}{suffix(scalar)}"
-        if size > vector_bytes or not hasattr(library, name):
+        if size > vector_bytes or not has_symbol(name):
             continue
         best = name, lanes
         if lanes >= width:
@@ -103,7 +66,6 @@ def call(
     found = vector_symbol(function, len(args), scalar, b.width, vector_bytes)
     if found is not None:
         return _by_vectors(b, *found, [b.operand(x, scalar) for x in args], scalar)
-    load_libm()
     return _by_lanes(b, name, [b.operand(x, scalar) for x in args], scalar)
 
 

@@ -12,8 +12,10 @@ from . import mathematics_tables as tables
 from .builder import Element, Register
 from .mathematics_writer import Writer
 
+Fit = dict[str, list[float]]  # a table of `mathematics_tables`
 
-def _fitted(w: Writer, table: dict[str, list[float]], x: Element, low: float, high: float) -> Element:
+
+def _fitted(w: Writer, table: Fit, x: Element, low: float, high: float) -> Element:
     """A polynomial of the tables, on its interval from `low` to `high`."""
     t = w.fma(x, 2.0 / (high - low), -(high + low) / (high - low))
     return w.polynomial(t, table[w.scalar])
@@ -43,52 +45,52 @@ def digamma(w: Writer, x: Element) -> Register:
 
     At the roots between negative integers the error is small only beside the two terms that cancel there.
     """
-    reflected = w.compare("olt", x, 0.0)
-    positive = w.select(reflected, w.sub(1.0, x), x)
-    small = w.compare("olt", positive, 1.0)
-    a = w.select(small, w.add(positive, 1.0), positive)
+    reflected, small = w.compare("olt", x, 0.0), w.compare("olt", x, 1.0)
+    size = w.intrinsic("fabs", x)
+    a = w.select(small, w.add(size, 1.0), x)  # 1 - x of negative numbers, x + 1 of others below 1
+    lost = w.select(small, w.sub(size, w.sub(a, 1.0)), 0.0)  # by rounding; it counts beside the root
 
     high, low = DIGAMMA_ROOT[w.scalar]
-    centre = w.mul(w.sub(w.sub(a, high), low), _fitted(w, tables.DIGAMMA_CENTRE, a, 1.0, 2.0))
+    distance = w.add(w.sub(a, high), w.sub(lost, low))
+    centre = w.mul(distance, _fitted(w, tables.DIGAMMA_CENTRE, a, 1.0, 2.0))
     inverse = w.div(1.0, a)
     z = w.mul(inverse, inverse)
     tail = w.fma(z, _fitted(w, tables.DIGAMMA_TAIL, z, 0.0, 0.25), w.mul(inverse, 0.5))
     y = w.select(w.compare("olt", a, 2.0), centre, w.sub(w.math("log", a), tail))
-    y = w.select(small, w.sub(y, w.div(1.0, positive)), y)
+    recurred = w.sub(y, w.div(1.0, x))
 
-    # digamma(1 - x) - digamma(x) = pi / tan(pi x); the tangent has the period 1, so that whole numbers are exact.
+    # digamma(1 - x) - digamma(x) = pi / tan(pi x); the tangent has the period 1, so that whole numbers are exact. Beyond
+    # a quarter it is the inverse of that of the complement, which is exact too, where rounding pi x would cost digits.
     fraction = w.sub(x, w.intrinsic("roundeven", x))
-    y = w.select(reflected, w.sub(y, w.div(math.pi, w.math("tan", w.mul(fraction, math.pi)))), y)
+    part = w.intrinsic("fabs", fraction)
+    far = w.compare("ogt", part, 0.25)
+    tangent = w.math("tan", w.mul(w.select(far, w.sub(0.5, part), part), math.pi))
+    cotangent = w.intrinsic("copysign", w.select(far, w.mul(math.pi, tangent), w.div(math.pi, tangent)), fraction)
+    y = w.select(reflected, w.sub(y, cotangent), w.select(small, recurred, y))
     whole = w.compare("oeq", fraction, 0.0)  # false for -inf, where the fraction and so the result is NaN
     none = w.b.pure("i1", w.uniform, f"and {w.b.type('i1', w.uniform)} {whole.name}, {w.compare('ole', x, 0.0).name}")
     return w.select(none, math.nan, y)
 
 
-def _bessel_ie(w: Writer, x: Element, order: int, table: dict[str, list[float]]) -> Register:
-    """exp(-|x|) I_n(x) for n = 0 or 1: the power series, all of whose terms are positive, up to 8, a fit beyond."""
+def _bessel_ie(w: Writer, x: Element, small: Fit, middle: Fit, tail: Fit) -> tuple[Register, Element]:
+    """exp(-|x|) I_n(x) from 2 up; below, what the table `small` holds."""
     size = w.intrinsic("fabs", x)
-    half = w.mul(size, 0.5)
-    z = w.mul(half, half)
-    # Abramowitz and Stegun 9.6.10; terms that are negligible at x = 8, where z = 16, are left out.
-    terms = [1.0 / (math.factorial(k) * math.factorial(k + order)) for k in range(40)]
-    negligible = (2.0**-28 if w.scalar == "float" else 2.0**-57) * sum(c * 16.0**k for k, c in enumerate(terms))
-    series = w.polynomial(z, [c for k, c in enumerate(terms) if k < 4 or c * 16.0**k > negligible])
-    series = w.mul(series, w.math("exp", w.neg(size)))
-    beyond = w.div(_fitted(w, table, w.div(1.0, size), 0.0, 0.125), w.math("sqrt", size))
-    if order == 1:
-        series = w.mul(series, half)
-    y = w.select(w.compare("olt", size, 8.0), series, beyond)
-    return y if order == 0 else w.intrinsic("copysign", y, x)
+    inverse = w.div(1.0, size)
+    large = w.compare("ogt", size, 8.0)
+    fit = w.select(large, _fitted(w, tail, inverse, 0.0, 0.125), _fitted(w, middle, inverse, 0.125, 0.5))
+    return w.div(fit, w.math("sqrt", size)), w.polynomial(w.sub(size, 1.0), small[w.scalar])
 
 
 def bessel_i0e(w: Writer, x: Element) -> Register:
     """exp(-|x|) I0(x)."""
-    return _bessel_ie(w, x, 0, tables.BESSEL_I0E_TAIL)
+    above, below = _bessel_ie(w, x, tables.BESSEL_I0E_SMALL, tables.BESSEL_I0E_MIDDLE, tables.BESSEL_I0E_TAIL)
+    return w.select(w.compare("olt", w.intrinsic("fabs", x), 2.0), below, above)
 
 
 def bessel_i1e(w: Writer, x: Element) -> Register:
     """exp(-|x|) I1(x)."""
-    return _bessel_ie(w, x, 1, tables.BESSEL_I1E_TAIL)
+    above, below = _bessel_ie(w, x, tables.BESSEL_I1E_SMALL, tables.BESSEL_I1E_MIDDLE, tables.BESSEL_I1E_TAIL)
+    return w.select(w.compare("olt", w.intrinsic("fabs", x), 2.0), w.mul(below, x), w.intrinsic("copysign", above, x))
 
 
 SPECIAL: dict[str, Callable[..., Register]] = {
