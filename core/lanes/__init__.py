@@ -1,5 +1,8 @@
 """Lanes: a `vmap` that compiles the program of one lane to native vector code."""
 
+from .explain import explain
 from .transform import lanes
+
+lanes.explain = explain  # type: ignore[attr-defined]
 
 __all__ = ["lanes"]

@@ -1,9 +1,9 @@
 """The JAX primitive behind `lanes`: one program, run in many lanes; differentiated as the program of one lane.
 
-Operands have an axis of lanes, the last, or are shared by all lanes; results all have it. The program is linear in its
-last `linear` operands. Derivatives are programs of one lane again: the tangents of a call are another call, linear in
-its last operands, whose transpose is a third one. So a reverse pass is one compiled program too, which computes
-forward, and then backward, without leaving the lane.
+Operands have an axis of lanes, the last, or are shared by all lanes; results all have it. Derivatives are
+programs of one lane again: the tangents of a call are another call, linear in its last operands, whose transpose
+is a third one. So a reverse pass is one compiled program too, which computes forward, and then backward, without
+leaving the lane.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def bind(jaxpr: ClosedJaxpr, laned: Sequence[bool], operands: Sequence[Any], qui
     if jaxpr.effects:  # a program that does something is not one that may be left out, run twice, or run by a kernel
         _warn(f"{effectful(jaxpr)} (an effect)", quiet)
         return by_vmap(*operands, jaxpr=jaxpr, laned=tuple(laned))
-    return lanes_p.bind(*operands, jaxpr=jaxpr, laned=tuple(laned), linear=0, quiet=quiet)
+    return lanes_p.bind(*operands, jaxpr=jaxpr, laned=tuple(laned), quiet=quiet)
 
 
 def effectful(jaxpr: Any) -> str:
@@ -113,8 +113,7 @@ def by_vmap(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...]) -> list
     return jax.vmap(jaxpr_as_fun(jaxpr), in_axes=axes, out_axes=-1)(*operands)
 
 
-def _on_cpu(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int, quiet: bool) -> list[Any]:
-    del linear
+def _on_cpu(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool) -> list[Any]:
     count = count_lanes(laned, operands)
     try:
         kernel = compiled(jaxpr, laned, host())
@@ -133,23 +132,23 @@ def _padded(x: Any, missing: int) -> Any:
     return jnp.concatenate([x, jnp.repeat(x[..., -1:], missing, axis=-1)], axis=-1)
 
 
-def _on_any(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int, quiet: bool) -> list[Any]:
-    del linear, quiet
+def _on_any(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool) -> list[Any]:
+    del quiet
     return by_vmap(*operands, jaxpr=jaxpr, laned=laned)
 
 
 @functools.lru_cache(maxsize=512)
-def _program(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int, quiet: bool) -> Any:
-    return jax.jit(lambda *operands: lanes_p.bind(*operands, jaxpr=jaxpr, laned=laned, linear=linear, quiet=quiet))
+def _program(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool) -> Any:
+    return jax.jit(lambda *operands: lanes_p.bind(*operands, jaxpr=jaxpr, laned=laned, quiet=quiet))
 
 
 @lanes_p.def_impl
-def _run(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int, quiet: bool) -> list[Any]:
-    return _program(jaxpr, laned, linear, quiet)(*operands)
+def _run(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool) -> list[Any]:
+    return _program(jaxpr, laned, quiet)(*operands)
 
 
 @lanes_p.def_abstract_eval
-def _shapes(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], linear: int, quiet: bool) -> list[Any]:
+def _shapes(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool) -> list[Any]:
     count = count_lanes(laned, operands)
     return [v.aval.update(shape=(*v.aval.shape, count)) for v in jaxpr.jaxpr.outvars]
 
@@ -176,50 +175,52 @@ def _tangent_program(jaxpr: ClosedJaxpr, active: tuple[bool, ...]) -> tuple[Clos
     return program, is_float
 
 
-def _jvp(primals, tangents, *, jaxpr, laned, linear, quiet):
+def _jvp(primals, tangents, *, jaxpr, laned, quiet):
     active = tuple(type(t) is not ad.Zero for t in tangents)
-    results = lanes_p.bind(*primals, jaxpr=jaxpr, laned=laned, linear=linear, quiet=quiet)
+    results = lanes_p.bind(*primals, jaxpr=jaxpr, laned=laned, quiet=quiet)
     program, is_float = _tangent_program(jaxpr, active)
     if not any(is_float):
         return results, [ad.Zero(jax.typeof(y).to_tangent_aval()) for y in results]
     moved = [t for t, a in zip(tangents, active) if a]
     flags = (*laned, *(flag for flag, a in zip(laned, active) if a))
-    pushed = iter(lanes_p.bind(*primals, *moved, jaxpr=program, laned=flags, linear=len(moved), quiet=quiet))
+    pushed = iter(lanes_p.bind(*primals, *moved, jaxpr=program, laned=flags, quiet=quiet))
     return results, [next(pushed) if f else ad.Zero(jax.typeof(y).to_tangent_aval()) for f, y in zip(is_float, results)]
 
 
 @functools.lru_cache(maxsize=512)
-def _transposed_program(jaxpr: ClosedJaxpr, linear: int) -> ClosedJaxpr:
-    """The program of (other operands, cotangents of the results) whose results are those of the linear operands."""
+def _transposed_program(jaxpr: ClosedJaxpr, unknown: tuple[bool, ...]) -> ClosedJaxpr:
+    """The program of (known operands, cotangents of the results) whose results are those of the unknown operands."""
     function = jaxpr_as_fun(jaxpr)
     avals = [v.aval for v in jaxpr.jaxpr.invars]
-    known, moved = avals[: len(avals) - linear], avals[len(avals) - linear :]
+    known = [a for a, flag in zip(avals, unknown) if not flag]
+    moved = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a, flag in zip(avals, unknown) if flag]
 
     def pull(*values: Any) -> Any:
-        fixed, cotangents = values[: len(known)], values[len(known) :]
-        shapes = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in moved]
-        return jax.linear_transpose(lambda *t: function(*fixed, *t), *shapes)(list(cotangents))
+        def along(*linear: Any) -> list[Any]:
+            fixed, rest = iter(values), iter(linear)
+            return function(*(next(rest) if flag else next(fixed) for flag in unknown))
+
+        return jax.linear_transpose(along, *moved)(list(values[len(known) :]))
 
     program, constants = trace(pull, [*known, *(v.aval for v in jaxpr.jaxpr.outvars)])
     assert not constants
     return program
 
 
-def _transpose(cotangents, *operands, jaxpr, laned, linear, quiet):
-    known, moved = operands[: len(operands) - linear], operands[len(operands) - linear :]
-    if any(ad.is_undefined_primal(x) for x in known):
-        raise NotImplementedError("lanes: the transpose of a program with respect to operands in which it is not linear")
+def _transpose(cotangents, *operands, jaxpr, laned, quiet):
+    """The program is linear in the operands that are unknown; a tangent that is known adds a constant at most."""
+    unknown = tuple(ad.is_undefined_primal(x) for x in operands)
+    known = [x for x, flag in zip(operands, unknown) if not flag]
     # Without lanes among the known operands, their number comes from the cotangents, which all have them.
     cotangents = [ad.instantiate_zeros(c) for c in cotangents]
-    program = _transposed_program(jaxpr, linear)
-    flags = (*laned[: len(known)], *(True,) * len(cotangents))
-    pulled = lanes_p.bind(*known, *cotangents, jaxpr=program, laned=flags, linear=len(cotangents), quiet=quiet)
-    shared = [c if has_lanes else jnp.sum(c, -1) for c, has_lanes in zip(pulled, laned[len(known) :])]
-    # A tangent that is known (zeros, say) adds a constant, which has no part in the transpose.
-    return [None] * len(known) + [c if ad.is_undefined_primal(x) else None for c, x in zip(shared, moved)]
+    program = _transposed_program(jaxpr, unknown)
+    flags = (*(has_lanes for has_lanes, flag in zip(laned, unknown) if not flag), *(True,) * len(cotangents))
+    pulled = iter(lanes_p.bind(*known, *cotangents, jaxpr=program, laned=flags, quiet=quiet))
+    pairs = [(next(pulled), has_lanes) if flag else None for has_lanes, flag in zip(laned, unknown)]
+    return [None if pair is None else pair[0] if pair[1] else jnp.sum(pair[0], -1) for pair in pairs]
 
 
-def _batch(operands, axes, *, jaxpr, laned, linear, quiet):
+def _batch(operands, axes, *, jaxpr, laned, quiet):
     size = next(x.shape[a] for x, a in zip(operands, axes) if a is not None)
     shapes = [x.shape if a is None else x.shape[:a] + x.shape[a + 1 :] for x, a in zip(operands, axes)]
     count = next(shape[-1] for shape, has_lanes in zip(shapes, laned) if has_lanes)
@@ -237,7 +238,7 @@ def _batch(operands, axes, *, jaxpr, laned, linear, quiet):
         shape = x.shape[:-2]
         together.append(jnp.broadcast_to(x, (*shape, size, count)).reshape(*shape, size * count))
         flags.append(True)
-    results = lanes_p.bind(*together, jaxpr=jaxpr, laned=tuple(flags), linear=linear, quiet=quiet)
+    results = lanes_p.bind(*together, jaxpr=jaxpr, laned=tuple(flags), quiet=quiet)
     return [y.reshape(*y.shape[:-1], size, count) for y in results], [y.ndim - 1 for y in results]
 
 

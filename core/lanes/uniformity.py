@@ -11,7 +11,6 @@ from typing import Any
 
 from jax.extend.core import Literal
 
-
 # Primitives that only wrap a program, by their names in this and other versions of JAX.
 WRAPPERS = frozenset(
     "jit pjit call core_call closed_call core_closed_call remat remat2 checkpoint custom_jvp_call custom_vjp_call "

@@ -1,0 +1,95 @@
+"""`lanes.explain`: what of a function runs as native code, what keeps it from it, and how much code it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax.extend.core import jaxprs_in_params
+
+from ..pytrees import is_array, merge, split
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How `lanes` runs a function. Printed, it is a few lines of text.
+
+    `reason` says what has no native code, beginning with the name of the primitive; None where the function is native.
+    `primitives` counts the equations of the one-lane program by primitive, those of inner programs too. `width` is the
+    number of lanes that one group computes, `code_bytes` the size of its machine code, and `workspace_bytes` the
+    memory that it needs beside its stack; zero where nothing is native.
+    """
+
+    name: str
+    reason: str | None
+    primitives: dict[str, int]
+    width: int = 0
+    code_bytes: int = 0
+    workspace_bytes: int = 0
+
+    @property
+    def native(self) -> bool:
+        """Whether the function runs as native code."""
+        return self.reason is None
+
+    @property
+    def equations(self) -> int:
+        """The number of equations of the one-lane program."""
+        return sum(self.primitives.values())
+
+    def __str__(self) -> str:
+        often = ", ".join(f"{name} {n}" for name, n in Counter(self.primitives).most_common(8))
+        first = f"{self.name}: {self.equations} equations ({often})"
+        if not self.native:
+            return f"{first}\n  runs by vmap on XLA: no native code for {self.reason}"
+        return (
+            f"{first}\n  runs natively, {self.width} lanes at a time\n"
+            f"  {self.code_bytes} bytes of code, {self.workspace_bytes} bytes of workspace for each group of lanes"
+        )
+
+
+def explain(fn: Callable[..., Any], *args: Any, in_axes: Any = -1) -> Explanation:
+    """What `lanes(fn, in_axes)(*args)` runs natively, or why it does not; nothing is run.
+
+    Arguments may be arrays or `jax.ShapeDtypeStruct`s in pytrees.
+
+    Raises what `lanes` raises for axes that do not exist or sizes that do not agree.
+    """
+    from .arrays import Unsupported
+    from .primitive import compiled, effectful, lanes_p
+    from .target import host
+    from .transform import lanes
+
+    arrays, rest = split(args, lambda x: is_array(x) or isinstance(x, jax.ShapeDtypeStruct))
+
+    def mapped(*leaves: Any) -> list[Any]:
+        return split(lanes(fn, in_axes, quiet=True)(*merge(leaves, rest)), is_array)[0]
+
+    program = jax.make_jaxpr(mapped)(*arrays)
+    name = getattr(fn, "__name__", repr(fn))
+    call = next((e for e in program.jaxpr.eqns if e.primitive is lanes_p), None)
+    if call is None:
+        reason = f"{effectful(program)} (an effect)" if program.effects else "a function without arrays as results"
+        return Explanation(name, reason, _count(program.jaxpr))
+    jaxpr, primitives = call.params["jaxpr"], _count(call.params["jaxpr"].jaxpr)
+    if jax.default_backend() != "cpu":
+        return Explanation(name, f"{jax.default_backend()} devices", primitives)
+    try:
+        kernel = compiled(jaxpr, call.params["laned"], host())
+    except Unsupported as reason:
+        return Explanation(name, str(reason), primitives)
+    return Explanation(name, None, primitives, kernel.width, kernel.size, kernel.workspace)
+
+
+def _count(jaxpr: Any) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for equation in jaxpr.eqns:
+        inner = list(jaxprs_in_params(equation.params))
+        if not inner:
+            found[equation.primitive.name] += 1
+        for body in inner:
+            found.update(_count(getattr(body, "jaxpr", body)))
+    return dict(found)
