@@ -8,6 +8,7 @@ no code. A larger one stands in memory: its element k, of all lanes, begins `k *
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,6 +98,9 @@ class Store:
         self.workspace = 0  # bytes asked for, all large arrays of the program together
         self._stack = 0
         self._tables: dict[tuple, Memory] = {}
+        # Says whether an array may be written to, because nothing reads it as it was, and in which lanes; the emitter,
+        # which knows what is still to be read, puts its own function here.
+        self.claim: Callable[[Memory, Sequence[Value]], tuple[bool, Element]] = lambda x, others: (False, True)
 
     def memory(self, shape: tuple[int, ...], dtype: Any, uniform: bool = False) -> Memory:
         """A new array in memory, its contents undefined."""

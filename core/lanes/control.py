@@ -14,7 +14,7 @@ import numpy as np
 from .arithmetic import choose, compare, is_uniform, maximum, minimum, number
 from .arrays import Memory, Registers, Value, scalar_of
 from .builder import Element, Register
-from .indexing import both
+from .indexing import both, same_for_all
 from .structure import reshape
 from .uniformity import open_jaxpr, scan_counts, scan_varies, varying_results, while_varies
 
@@ -28,11 +28,14 @@ class Slots:
     def __init__(self, emitter: Emitter, shapes: Sequence[Any], varying: Sequence[bool]):
         self.store = emitter.store
         self.now = [self.store.memory(a.shape, a.dtype, uniform=not v) for a, v in zip(shapes, varying, strict=True)]
+        emitter.slots.update({m.address.name: emitter.mask for m in self.now})
 
     def set(self, values: Sequence[Value], where: Element | None = None) -> None:
         """Store the values, only in lanes where `where` holds when it is given."""
         safe = [self._apart(v, slot) for v, slot in zip(values, self.now, strict=True)]
         for value, slot in zip(safe, self.now, strict=True):
+            if isinstance(value, Memory) and value.address is slot.address:
+                continue  # unchanged, or changed where it stands
             if where is None:
                 self.store.copy(value, slot)
             else:
@@ -62,10 +65,6 @@ class Slots:
         return [self.store.settled(slot) for slot in self.now]
 
 
-def _uniform(value: Value) -> bool:
-    return value.uniform if isinstance(value, Memory) else is_uniform(*value.data.flat)
-
-
 def _row(emitter: Emitter, x: Memory, k: Register, aval: Any) -> Value:
     """Row k of a stacked array."""
     store, size = emitter.store, int(np.prod(aval.shape, dtype=int))
@@ -82,7 +81,7 @@ def scan(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
         first = [reshape(emitter.store, x, x.shape[1:]) for x in rows]
         out = emitter.run(params["jaxpr"], [*consts, *carry, *first])
         return [*out[:nk], *(reshape(emitter.store, y, (1, *y.shape)) for y in out[nk:])]
-    varying = scan_varies(params, [not _uniform(x) for x in xs])
+    varying = scan_varies(params, [not same_for_all(x) for x in xs])
     slots = Slots(emitter, [v.aval for v in body.outvars[:nk]], varying[:nk])
     slots.set(carry)
     stacked = [emitter.store.in_memory(x) for x in rows]
@@ -91,7 +90,7 @@ def scan(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
         for v, varies in zip(body.outvars[nk:], varying[nk:], strict=True)
     ]
     avals = [v.aval for v in body.invars[nc + nk :]]
-    with emitter.b.loop(length, reverse=params["reverse"]) as k:
+    with emitter.b.loop(length, reverse=params["reverse"]) as k, emitter.kept([*consts, *stacked]):
         here = [_row(emitter, x, k, aval) for x, aval in zip(stacked, avals, strict=True)]
         results = emitter.run(params["jaxpr"], [*consts, *slots.get(), *here])
         for out, y in zip(outs, results[nk:], strict=True):
@@ -106,7 +105,7 @@ def while_loop(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
     """`lax.while_loop`: goes on while any active lane does; lanes that are done keep their values."""
     nc, nb, b = params["cond_nconsts"], params["body_nconsts"], emitter.b
     body, _ = open_jaxpr(params["body_jaxpr"])
-    varying = while_varies(params, [not _uniform(x) for x in xs])
+    varying = while_varies(params, [not same_for_all(x) for x in xs])
     slots = Slots(emitter, [v.aval for v in body.outvars], varying)
     slots.set(xs[nc + nb :])
     head, inside, end = b.label("while"), b.label("body"), b.label("done")
@@ -114,14 +113,16 @@ def while_loop(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
     b.begin(head)
     with b.scope():
         state = slots.get()
-        active = emitter.store.element(emitter.run(params["cond_jaxpr"], [*xs[:nc], *state])[0], 0)
+        with emitter.kept([*xs[:nc], *state]):
+            active = emitter.store.element(emitter.run(params["cond_jaxpr"], [*xs[:nc], *state])[0], 0)
         each = None
         if not is_uniform(active):
             each = active if emitter.mask is None else both(emitter.store, active, emitter.mask)
         b.branch(b.any(active if each is None else each), inside, end)
         b.begin(inside)
         before, emitter.mask = emitter.mask, emitter.mask if each is None else each
-        after = emitter.run(params["body_jaxpr"], [*xs[nc : nc + nb], *state])
+        with emitter.kept(xs[: nc + nb]):
+            after = emitter.run(params["body_jaxpr"], [*xs[nc : nc + nb], *state])
         emitter.mask = before
         slots.set(after, each)
         b.go(head)
@@ -138,7 +139,7 @@ def cond(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
         return emitter.run(branches[min(max(int(index), 0), last)], arguments)  # type: ignore[arg-type]
     if kind.kind != "b":
         index = minimum(b, {}, kind, maximum(b, {}, kind, index, 0), last)
-    flags = [not _uniform(x) for x in arguments]
+    flags = [not same_for_all(x) for x in arguments]
     each = [varying_results(branch, flags) for branch in branches]
     varies = [not is_uniform(index) or any(e[k] for e in each) for k in range(len(each[0]))]
     slots = Slots(emitter, [v.aval for v in open_jaxpr(branches[0])[0].outvars], varies)

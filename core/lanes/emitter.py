@@ -6,7 +6,9 @@ there is written in JAX itself, in `decompositions`, and compiled like the user'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -18,7 +20,7 @@ from .arithmetic import RULES, _select_n
 from .arrays import Memory, Registers, Store, Unsupported, Value, is_small, scalar_of
 from .builder import Builder, Element
 from .decompositions import DECOMPOSED
-from .indexing import dynamic_slice, dynamic_update_slice, gather, scatter
+from .indexing import dynamic_slice, dynamic_update_slice, gather, same_for_all, scatter
 from .uniformity import inner_jaxpr, open_jaxpr
 
 
@@ -29,6 +31,10 @@ class Emitter:
         self.b = b
         self.store = Store(b)
         self.mask: Element | None = None
+        self.store.claim = self.claim
+        self.slots: dict[str, Element | None] = {}  # memory that loops carry, and the mask under which it was made
+        self._frames: list[dict[Any, Value]] = []  # what is still to be read, of each program that is being written
+        self._kept: list[str] = []  # memory that a loop reads in every round
 
     def run(self, jaxpr: Any, arguments: Sequence[Value], constants: Sequence[Value] | None = None) -> list[Value]:
         """The results of a jaxpr, open or closed, for these arguments."""
@@ -36,12 +42,43 @@ class Emitter:
         given = [self.store.constant(c) for c in own] if constants is None else constants
         env: dict[Any, Value] = dict(zip(body.constvars, given, strict=True))
         env.update(zip(body.invars, arguments, strict=True))
-        needed = _needed(body)
-        for equation, is_needed in zip(body.eqns, needed):
-            if is_needed:
-                results = self.equation(equation, [self._read(env, v) for v in equation.invars])
-                env.update(zip(equation.outvars, results, strict=True))
+        needed = [e for e, is_needed in zip(body.eqns, _needed(body)) if is_needed]
+        last = _last_reads(body, needed)
+        env = {v: x for v, x in env.items() if v in last}
+        self._frames.append(env)
+        for k, equation in enumerate(needed):
+            xs = [self._read(env, v) for v in equation.invars]
+            for v in equation.invars:
+                if not isinstance(v, Literal) and last[v] == k:
+                    env.pop(v, None)
+            results = self.equation(equation, xs)
+            env.update((v, x) for v, x in zip(equation.outvars, results, strict=True) if v in last)
+        self._frames.pop()
         return [self._read(env, v) for v in body.outvars]
+
+    def claim(self, x: Memory, others: Sequence[Value]) -> tuple[bool, Element]:
+        """Whether an array that a loop carries may be changed where it stands, and in which lanes.
+
+        It may when nothing that is still to be written reads it, in this program or in those around it.
+        """
+        name = x.address.name
+        if name not in self.slots or name in self._kept:
+            return False, True
+        read = itertools.chain(others, *(env.values() for env in self._frames))
+        if any(isinstance(v, Memory) and v.address.name == name for v in read):
+            return False, True
+        if self.slots[name] == self.mask:
+            return not x.uniform or all(map(same_for_all, others)), True
+        # Lanes that are done, or take another branch, keep their values; a uniform array cannot.
+        return not x.uniform and self.mask is not None, True if self.mask is None else self.mask
+
+    @contextlib.contextmanager
+    def kept(self, values: Sequence[Value]) -> Iterator[None]:
+        """Code within must not change these, since it runs more than once."""
+        before = self._kept
+        self._kept = [*before, *(v.address.name for v in values if isinstance(v, Memory))]
+        yield
+        self._kept = before
 
     def _read(self, env: dict, v: Any) -> Value:
         if not isinstance(v, Literal):
@@ -82,6 +119,12 @@ class Emitter:
     def _decomposed(self, function: Callable, params: dict, xs: list[Value]) -> list[Value]:
         shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in xs]
         return self.run(jax.make_jaxpr(lambda *a: function(*a, **params))(*shapes), xs)
+
+
+def _last_reads(body: Any, equations: Sequence[Any]) -> dict[Any, int]:
+    """For each variable that is read, by which equation last; results of the program are read after all."""
+    last = {v: k for k, e in enumerate(equations) for v in e.invars if not isinstance(v, Literal)}
+    return last | {v: len(equations) for v in body.outvars if not isinstance(v, Literal)}
 
 
 def _needed(body: Any) -> list[bool]:

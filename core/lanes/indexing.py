@@ -186,11 +186,21 @@ def _collected(store: Store, shape: tuple[int, ...], dtype: Any, element: Callab
     return m
 
 
-def fresh_memory(store: Store, x: Value) -> Memory:
-    """A copy in memory that may be written to, one value a lane."""
-    m = store.memory(x.shape, x.dtype)
+def to_change(store: Store, x: Value, others: Sequence[Value]) -> tuple[Memory, Element]:
+    """Memory with the values of `x` that may be written to, and in which lanes: `x` itself where nothing else needs it,
+    otherwise a copy. `others` is what the change is made of."""
+    if isinstance(x, Memory):
+        free, where = store.claim(x, others)
+        if free:
+            return x, where
+    m = store.memory(x.shape, x.dtype, uniform=all(map(same_for_all, (x, *others))))
     store.copy(x, m)
-    return m
+    return m, True
+
+
+def same_for_all(x: Value) -> bool:
+    """Whether a value is the same for all lanes."""
+    return x.uniform if isinstance(x, Memory) else is_uniform(*x.data.flat)
 
 
 def dynamic_update_slice(store: Store, params: dict, operand: Value, update: Value, *starts: Value) -> Value:
@@ -210,10 +220,10 @@ def dynamic_update_slice(store: Store, params: dict, operand: Value, update: Val
                 for p in range(operand.size):
                     data[p] = choose(store.b, scalar, compare(store.b, "eq", INDEX, place, p), e, data[p])
             return Registers(data.reshape(operand.shape), operand.dtype)
-    m = fresh_memory(store, operand)
+    m, where = to_change(store, operand, [update, *starts])
     for index in every(store, update.shape, isinstance(update, Registers)):
         e = store.element(update, flat(store, index, strides_of(update.shape)))
-        put(store, m, flat(store, index, strides, base), e)
+        put(store, m, flat(store, index, strides, base), e, where)
     return store.settled(m)
 
 
@@ -292,7 +302,7 @@ def scatter(store: Store, params: dict, combine: Callable | None, operand: Value
     if unrolled:
         known = all(number(e) for e in store.in_registers(indices).data.flat)
         unrolled = known or math.prod(updates.shape) * math.prod(operand.shape) <= 4 * SELECT_ELEMENTS**2
-    operand_now = _Registers(store, operand) if unrolled else _InMemory(store, operand)
+    operand_now = _Registers(store, operand) if unrolled else _InMemory(store, operand, [indices, updates])
     if not unrolled:
         indices, updates = store.in_memory(indices), store.in_memory(updates)
     else:
@@ -329,14 +339,15 @@ class _Registers:
 class _InMemory:
     """An array in memory while windows of it are changed."""
 
-    def __init__(self, store: Store, x: Value):
-        self.store, self.memory = store, fresh_memory(store, x)
+    def __init__(self, store: Store, x: Value, others: Sequence[Value]):
+        self.store = store
+        self.memory, self.where = to_change(store, x, others)
 
     def change(self, place: Element, inside: Element, update: Element, combine: Callable | None) -> None:
         """Set or combine the element at a place, where `inside` holds."""
         if combine is not None:
             update = combine(self.store.b, {}, self.memory.dtype, pick(self.store, self.memory, place), update)
-        put(self.store, self.memory, place, update, inside)
+        put(self.store, self.memory, place, update, both(self.store, inside, self.where))
 
     def result(self) -> Value:
         """The array as it is now."""
