@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ..core.precision import default_float
 from ..core.status import Code, Status
-from .diffrax_ends import FAILED_NON_FINITE, STAGE_ITERATIONS, Bisection, watched
+from .diffrax_ends import FAILED_NON_FINITE, STAGE_ITERATIONS, Bisection, PatientChord, watched
 from .fixed_steps import FixedSteps
 from .problems import EventRecord, InitialValueProblem, Options, Solution, Solver, Stats
 from .sensitivity import count_outputs, differentiable, hoisted
@@ -96,14 +96,17 @@ class Diffrax(Solver):
         )
 
     def _method(self, options: Options) -> dfx.AbstractSolver:
-        """The solver; a named implicit one solves its stages by a chord method of our choice.
-
-        The one that diffrax takes by default judges convergence by two rounds, and refuses stages that would converge:
-        KenCarp steps of any size then, and half of those of Kvaerno5 on Robertson's problem.
-        """
+        """The solver; the stages of named implicit ones are solved in another way where diffrax's own fails."""
         if not self.name or not isinstance(self.method, dfx.AbstractImplicitSolver):
             return self.method
-        finder = optx.Chord(options.rtol, options.atol)  # type: ignore[arg-type]
+        finder: Any
+        if isinstance(self.method, (dfx.KenCarp3, dfx.KenCarp4, dfx.KenCarp5)):
+            # Judged by the first two rounds, as diffrax does, their stages are refused at any size of the step.
+            finder = optx.Chord(options.rtol, options.atol)  # type: ignore[arg-type]
+        elif options.dt is not None:
+            finder = PatientChord(options.rtol, options.atol)  # type: ignore[arg-type]
+        else:
+            return self.method
         return eqx.tree_at(lambda m: (m.root_finder, m.root_find_max_steps), self.method, (finder, STAGE_ITERATIONS))
 
     def _run(self, problem, t0, ts, options, *, adjoint) -> dict[str, Any]:

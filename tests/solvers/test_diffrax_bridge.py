@@ -210,3 +210,12 @@ def test_names_that_are_none():
     with pytest.raises(TypeError, match="solver has type float"):
         wl.simulate(decay(), 1.0, t1=1.0, solver=5.0)
     assert {"auto", "tsit5", "rodas5p", "leapfrog", "kvaerno5"} <= set(wl.solvers.names())
+
+
+@pytest.mark.parametrize("solver", ["kencarp4", pytest.param("kencarp5", marks=pytest.mark.slow)])
+def test_stages_that_converge_are_not_refused(solver):
+    # y' = y - 10 y, the second part implicit: refused stages once held the steps at 1e-7.
+    split = wl.ode.System(lambda t, y, p: y, implicit=lambda t, y, p: -10.0 * y)
+    run = wl.simulate(split, 1.0, t1=1.0, solver=solver)
+    assert run.stats.steps < 100 and run.stats.rejected <= 5
+    assert run.final == pytest.approx(np.exp(-9.0), abs=1e-5)
