@@ -98,8 +98,8 @@ def _prefers_reverse(directions: int, outputs: int) -> bool:
 def _value_and_jacobian(forward: Callable, active: Sequence[int]) -> Callable:
     """(value, derivatives with one leading axis over all entries of the active inputs); integers get none."""
 
-    def evaluate(*primals):
-        primals = [jnp.asarray(p) for p in primals]
+    def evaluate(*given):
+        primals = [jnp.asarray(p) for p in given]
         sizes = [primals[i].size for i in active]
         basis = jnp.eye(sum(sizes), dtype=jnp.result_type(*(primals[i] for i in active)))
 

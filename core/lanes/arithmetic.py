@@ -288,7 +288,7 @@ def convert(b: Builder, x: Element, old: Any, new: Any) -> Element:
     """A number in another type; floats to integers stop at the largest, NaN is 0."""
     old, new = np.dtype(old), np.dtype(new)
     source, target = scalar_of(old), scalar_of(new)
-    if number(x):
+    if not isinstance(x, Register):
         if target in FLOATS:
             return x if type(x) is Zero else _rounded(float(x), new)
         if target == "i1":

@@ -146,7 +146,7 @@ class Store:
         """Where element k (uniform) begins."""
         if isinstance(m.stride, int):
             return self.b.offset(m.address, k, m.stride)
-        count = k.name if type(k) is Register else str(int(k))
+        count = k.name if isinstance(k, Register) else str(int(k))
         bytes_ = self.b.pure("i64", True, f"mul i64 {count}, {m.stride.name}")
         return self.b.offset(m.address, bytes_, 1)
 
@@ -206,5 +206,5 @@ class Store:
             for k, e in enumerate(source.data.reshape(-1)):
                 self.write(target, k, e)
             return
-        with self.b.loop(source.size) as k:
-            self.write(target, k, self.read(source, k))
+        with self.b.loop(source.size) as place:
+            self.write(target, place, self.read(source, place))

@@ -129,7 +129,7 @@ class Builder:
         """The address `count * size` bytes after `base`; all uniform."""
         if type(count) is not Register and count == 0:
             return base
-        if type(count) is Register:
+        if isinstance(count, Register):
             scaled = self.pure("i64", True, f"mul i64 {count.name}, {size}") if size != 1 else count
             bytes_ = scaled.name
         else:

@@ -57,8 +57,9 @@ class Slots:
             for k, e in enumerate(value.data.reshape(-1)):
                 self.store.write(slot, k, choose(b, scalar, where, e, self.store.read(slot, k)))
             return
-        with b.loop(value.size) as k:
-            self.store.write(slot, k, choose(b, scalar, where, self.store.read(value, k), self.store.read(slot, k)))
+        with b.loop(value.size) as place:
+            old, new = self.store.read(slot, place), self.store.read(value, place)
+            self.store.write(slot, place, choose(b, scalar, where, new, old))
 
     def get(self) -> list[Value]:
         """The values as they are now, small ones in registers."""
@@ -79,8 +80,8 @@ def scan(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
     consts, carry, rows = xs[:nc], xs[nc : nc + nk], xs[nc + nk :]
     if length == 1:
         first = [reshape(emitter.store, x, x.shape[1:]) for x in rows]
-        out = emitter.run(params["jaxpr"], [*consts, *carry, *first])
-        return [*out[:nk], *(reshape(emitter.store, y, (1, *y.shape)) for y in out[nk:])]
+        once = emitter.run(params["jaxpr"], [*consts, *carry, *first])
+        return [*once[:nk], *(reshape(emitter.store, y, (1, *y.shape)) for y in once[nk:])]
     varying = scan_varies(params, [not same_for_all(x) for x in xs])
     slots = Slots(emitter, [v.aval for v in body.outvars[:nk]], varying[:nk])
     slots.set(carry)

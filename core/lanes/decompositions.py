@@ -210,12 +210,13 @@ def _reduce_precision(x: Array, *, exponent_bits: int, mantissa_bits: int, **_: 
 def _cumlogsumexp(x: Array, *, axis: int, reverse: bool, **_: Any) -> Array:
     """log(exp(x_0) + ... + exp(x_k)) for each k along an axis, one after the other."""
 
-    def step(total: Array, row: Array) -> tuple[Array, Array]:
+    def step(total: Any, row: Any) -> tuple[Any, Any]:
         total = jnp.logaddexp(total, row)
         return total, total
 
     moved = jnp.moveaxis(x, axis, 0)
-    _, sums = lax.scan(step, jnp.full(moved.shape[1:], -jnp.inf, x.dtype), moved, reverse=reverse)
+    start: Any = jnp.full(moved.shape[1:], -jnp.inf, x.dtype)
+    _, sums = lax.scan(step, start, moved, reverse=reverse)
     return jnp.moveaxis(sums, 0, axis)
 
 

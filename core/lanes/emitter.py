@@ -83,7 +83,7 @@ class Emitter:
     def _read(self, env: dict, v: Any) -> Value:
         if not isinstance(v, Literal):
             return env[v]
-        value = np.asarray(v.val, v.aval.dtype)
+        value = np.asarray(v.val, v.aval.dtype)  # type: ignore[attr-defined]
         return self.store.constant(value, structural=False)
 
     def equation(self, equation: Any, xs: list[Value]) -> list[Value]:

@@ -61,6 +61,7 @@ def pick(store: Store, x: Value, place: Element) -> Element:
         x = store.in_memory(x)
     if is_uniform(place):
         return store.read(x, place)
+    assert isinstance(place, Register)
     return _lane_by_lane(store, x, place)
 
 
@@ -209,7 +210,9 @@ def dynamic_update_slice(store: Store, params: dict, operand: Value, update: Val
     if isinstance(operand, Registers) and isinstance(update, Registers):
         data = operand.data.copy().reshape(-1)
         scalar = scalar_of(operand.dtype)
-        own = [(flat(store, index, strides), update.data[index]) for index in np.ndindex(*update.shape)]
+        own: list[tuple[Element, Any]] = [
+            (flat(store, i, strides), update.data[i]) for i in np.ndindex(*update.shape)
+        ]
         if number(base):
             for k, e in own:
                 data[int(base) + int(k)] = e  # type: ignore[arg-type]
@@ -222,8 +225,8 @@ def dynamic_update_slice(store: Store, params: dict, operand: Value, update: Val
             return Registers(data.reshape(operand.shape), operand.dtype)
     m, where = to_change(store, operand, [update, *starts])
     for index in every(store, update.shape, isinstance(update, Registers)):
-        e = store.element(update, flat(store, index, strides_of(update.shape)))
-        put(store, m, flat(store, index, strides, base), e, where)
+        one = store.element(update, flat(store, index, strides_of(update.shape)))
+        put(store, m, flat(store, index, strides, base), one, where)
     return store.settled(m)
 
 
@@ -259,14 +262,15 @@ def gather(store: Store, params: dict, operand: Value, indices: Value) -> Value:
 def _window(store, shape, indices, batch, numbers, sizes, mode) -> tuple[Element, Element]:
     """The flat place where a window begins, clamped inside, and whether it lay inside (True unless the mode asks)."""
     index_strides, strides = strides_of(indices.shape), strides_of(shape)
-    dims = getattr(numbers, "start_index_map", None) or getattr(numbers, "scatter_dims_to_operand_dims", ())
+    dims: Any = getattr(numbers, "start_index_map", None) or getattr(numbers, "scatter_dims_to_operand_dims", ())
     place: Element = 0
     inside: Element = True
     for k, d in enumerate(dims):
         raw = _as_index(store, pick(store, indices, flat(store, [*batch, k], index_strides)), indices.dtype)
         largest = shape[d] - sizes[d]
         if "FILL" in mode:  # compared as unsigned numbers, of which negative ones are large
-            fits = 0 <= int(raw) <= largest if number(raw) else compare(store.b, "le", UNSIGNED, raw, largest)
+            known = not isinstance(raw, Register)
+            fits = 0 <= raw <= largest if known else compare(store.b, "le", UNSIGNED, raw, largest)  # type: ignore[operator]
             inside = both(store, inside, fits)
         place = flat(store, [_clamped(store, raw, largest)], [strides[d]], place)
     mine = getattr(numbers, "start_indices_batching_dims", None)

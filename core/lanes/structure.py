@@ -157,26 +157,26 @@ def _folded(store: Store, x: Value, axes: Sequence[int], step: Callable, first: 
         data = [np.empty(shape, object) for _ in kinds]
         for index in np.ndindex(*shape):
             state: list[Element] = list(first)
-            for place, along in enumerate(itertools.product(*(range(n) for n in lengths))):
-                whole = dict(zip(kept, index)) | dict(zip(axes, along))
-                state = step(state, held.data[tuple(whole[d] for d in range(len(x.shape)))], place)
-            for out, s in zip(data, state):
-                out[index] = s
+            for count, at in enumerate(itertools.product(*(range(n) for n in lengths))):
+                whole = dict(zip(kept, index)) | dict(zip(axes, at))
+                state = step(state, held.data[tuple(whole[d] for d in range(len(x.shape)))], count)
+            for part, s in zip(data, state):
+                part[index] = s
         return [Registers(d, kind) for d, kind in zip(data, kinds)]
     x = store.in_memory(x)
     results = [store.memory(shape, kind) for kind in kinds]
-    for index in every(store, shape, unrolled=False):
+    for outer in every(store, shape, unrolled=False):
         slots = [store.memory((), kind) for kind in kinds]
         for slot, e in zip(slots, first):
             store.write(slot, 0, e)
-        base = flat(store, index, [own[d] for d in kept])
+        base = flat(store, outer, [own[d] for d in kept])
         for along in every(store, lengths, unrolled=False):
             e = store.read(x, flat(store, along, [own[d] for d in axes], base))
             place = flat(store, along, strides_of(lengths))
             for slot, new in zip(slots, step([store.read(slot, 0) for slot in slots], e, place)):
                 store.write(slot, 0, new)
         for out, slot in zip(results, slots):
-            store.write(out, flat(store, index, strides_of(shape)), store.read(slot, 0))
+            store.write(out, flat(store, outer, strides_of(shape)), store.read(slot, 0))
     return [store.settled(r) for r in results]
 
 
@@ -259,9 +259,9 @@ def cumulative(name: str) -> Callable:
         for index in every(store, [x.shape[d] for d in others], unrolled=False):
             base = flat(store, index, [own[d] for d in others])
             if n > 1:
-                with store.b.loop(n - 1, reverse=params["reverse"]) as k:
-                    here = flat(store, [k], [own[axis]], flat(store, [0 if params["reverse"] else 1], [own[axis]], base))
-                    there = flat(store, [k], [own[axis]], flat(store, [1 if params["reverse"] else 0], [own[axis]], base))
+                with store.b.loop(n - 1, reverse=params["reverse"]) as step:
+                    here = flat(store, [step], [own[axis]], flat(store, [0 if params["reverse"] else 1], [own[axis]], base))
+                    there = flat(store, [step], [own[axis]], flat(store, [1 if params["reverse"] else 0], [own[axis]], base))
                     store.write(m, here, combine(store.b, {}, x.dtype, store.read(m, there), store.read(m, here)))
         return m
 
@@ -307,12 +307,12 @@ def dot_general(store: Store, params: dict, x: Value, y: Value) -> Value:
     x, y = store.in_memory(x), store.in_memory(y)
     m = store.memory(shape, result, x.uniform and y.uniform)
     slot = store.memory((), result, m.uniform)
-    for index in every(store, shape, unrolled=False):
-        px, py = places(index)
+    for place in every(store, shape, unrolled=False):
+        px, py = places(place)
         store.write(slot, 0, zero)
-        for along in every(store, inner, unrolled=False):
-            store.write(slot, 0, add(b, {}, result, store.read(slot, 0), product(px, py, along)))
-        store.write(m, flat(store, index, strides_of(shape)), store.read(slot, 0))
+        for within in every(store, inner, unrolled=False):
+            store.write(slot, 0, add(b, {}, result, store.read(slot, 0), product(px, py, within)))
+        store.write(m, flat(store, place, strides_of(shape)), store.read(slot, 0))
     return store.settled(m)
 
 
