@@ -42,7 +42,7 @@ class Column:
     name: str
     ts: np.ndarray  # [m], of the values that are not missing
     values: np.ndarray  # [m]
-    residuals: np.ndarray  # [m], in units of sigma where that is known
+    residuals: np.ndarray  # [m], measured - model, in units of sigma where that is known
     curve: np.ndarray  # [n], at the fine times
     logarithmic: bool
     in_sigma: bool
@@ -57,7 +57,7 @@ def plot_fit(
     title: str | None = None,
     path: str | Path | None = None,
 ) -> Figure:
-    """Draw what was measured, the fitted model on a fine time grid, and below it the residuals.
+    """Draw what was measured, the fitted model on a fine time grid, and below it the residuals, measured - model.
 
     Every measured component has a panel; it is logarithmic where the noise is. The curve is a new simulation
     with `result.system`, the fitted initial state and the controls of the experiment.
@@ -123,7 +123,7 @@ def _columns(result: FitResult, number: int, names: Sequence[str] | None) -> tup
             there = np.isfinite(values)
             with np.errstate(invalid="ignore", divide="ignore"):
                 model = curve[rows]
-                gap = np.log(model / values) if o.noise.logarithmic else model - values
+                gap = np.log(values / model) if o.noise.logarithmic else values - model
             name = found[len(columns)] if names is None else names[len(columns)]
             columns.append(
                 Column(
@@ -159,8 +159,8 @@ def _draw_residuals(axes, column: Column, shade: str, time_label: str) -> None:
     else:
         axes.vlines(column.ts, 0.0, column.residuals, color=shade, linewidth=1.2, alpha=0.6)
         axes.plot(column.ts, column.residuals, "o", color=shade, markersize=3.5)
-    what = "log ratio" if column.logarithmic else "residual"
-    dress(axes, x_label=time_label, y_label=f"{what} / σ" if column.in_sigma else what)
+    what = "log measured\n− log model" if column.logarithmic else "measured\n− model"
+    dress(axes, x_label=time_label, y_label=f"({what}) / σ" if column.in_sigma else what)
     axes.yaxis.label.set_fontsize(TEXT - 1.5)
     largest = np.max(np.abs(column.residuals[np.isfinite(column.residuals)]), initial=0.0)
     if largest > 0:

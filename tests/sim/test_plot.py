@@ -116,20 +116,20 @@ def test_components_that_do_not_exist_or_are_too_many(run):
 
 def test_a_fit_is_drawn_on_a_fine_grid_with_residuals_below(result, data):
     figure = result.plot(names=NAMES)
-    assert y_labels(figure) == ["prey", "log ratio", "predators", "log ratio"]
+    assert y_labels(figure) == ["prey", "log measured\n− log model", "predators", "log measured\n− log model"]
     upper, lower = figure.axes[:2]
     assert upper.get_yscale() == "log"
     assert len(line(upper, "fitted").get_xdata()) > 500
     assert len(line(upper, "measured").get_xdata()) == 9
     drawn = np.concatenate([figure.axes[i].get_lines()[1].get_ydata() for i in (1, 3)])
     # The drawn residuals are of a second run, at more times: it takes other steps.
-    np.testing.assert_allclose(np.sort(drawn), np.sort(result.residuals), atol=1e-5)
+    np.testing.assert_allclose(np.sort(drawn), np.sort(-result.residuals), atol=1e-5)
 
 
 def test_residuals_are_in_sigmas_where_the_noise_is_known(system, data):
     known = wl.Observations(data.ts, data.values, wl.Normal(0.2))
     result = wl.fit(system, known, free=["rate"], starts=1)
-    assert y_labels(result.plot()) == ["y[0]", "residual / σ", "y[1]", "residual / σ"]
+    assert y_labels(result.plot()) == ["y[0]", "(measured\n− model) / σ", "y[1]", "(measured\n− model) / σ"]
 
 
 def test_a_part_of_the_state_and_a_function_of_it_have_names(system, data):
@@ -140,7 +140,7 @@ def test_a_part_of_the_state_and_a_function_of_it_have_names(system, data):
     ones = np.ones(10)
     both = [wl.Observations(ts, ones, observe=1), wl.Observations(ts, 2.0 * ones, observe=total)]
     result = wl.fit(system, both, [4.0, 2.0], free=["rate"], starts=1)
-    assert y_labels(result.plot()) == ["y[1]", "residual", "total", "residual"]
+    assert y_labels(result.plot()) == ["y[1]", "measured\n− model", "total", "measured\n− model"]
 
 
 def test_a_fit_of_one_experiment_has_no_second(result):
