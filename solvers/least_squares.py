@@ -73,6 +73,7 @@ class Tolerances:
     `exact`: sum of squares at which the residuals count as zero.
     `rank`: singular values below this fraction of the largest carry no direction; the accuracy of the Jacobian.
     `iterations`: most trial steps.
+    `enough`: largest ``|P r| / |r|`` at which a descent has converged when no step lowers the sum of squares.
     """
 
     stationary: float = 1e-6
@@ -82,6 +83,7 @@ class Tolerances:
     exact: float = 0.0
     rank: float = 1e-12
     iterations: int = 200
+    enough: float = 0.0
 
     @classmethod
     def for_residuals(cls, dtype: DTypeLike, size: float, iterations: int = 200) -> Tolerances:
@@ -212,7 +214,8 @@ class Descent:
         self._factorise(~self._held(-(r @ J)))
         if not self.running:
             return
-        if math.sqrt(self._projected @ self._projected) <= self.tolerances.stationary * math.sqrt(cost):
+        self._offset = math.sqrt(self._projected @ self._projected / cost)
+        if self._offset <= self.tolerances.stationary:
             self.outcome = Outcome.STATIONARY
             return
         self._propose()
@@ -269,7 +272,8 @@ class Descent:
         whole = self._scale * (np.abs(self.x) + self._size)
         if self._length <= self.tolerances.step * math.sqrt(whole @ whole):
             # a step of no length at all is one that failing trials have shrunk away
-            settled = damping == 0.0 or (self._length > 0.0 and self._predicted <= self._unseen)
+            unseen = self._length > 0.0 and self._predicted <= self._unseen
+            settled = damping == 0.0 or unseen or self._offset <= self.tolerances.enough
             self.outcome = Outcome.SMALL_STEP if settled else Outcome.NO_PROGRESS
 
     def _within_bounds(self, step: NDArray) -> NDArray:

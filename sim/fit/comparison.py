@@ -33,7 +33,7 @@ class Comparison(eqx.Module):
         **Raises** `ValueError` when the observed part of the state is not shaped as what was measured.
         """
         ts, states = jax.tree.map(lambda v: v[self.rows], (ts, states))
-        predicted = self.observed(ts, states, system)
+        predicted = self._columns(self.observed(ts, states, system))
         self._check(predicted)
         parts = []
         leaves = zip(*map(jax.tree.leaves, (predicted, self.values, self.factors, self.present)), strict=True)
@@ -59,6 +59,17 @@ class Comparison(eqx.Module):
             return jnp.stack([_component(states, w) for w in what], axis=1)
         return _component(states, what)
 
+    def _columns(self, predicted: PyTree) -> PyTree:
+        """The observed part with one number at each time as the data have it: as a column or without."""
+        if jax.tree.structure(predicted) != jax.tree.structure(self.values):  # type: ignore[operator]
+            return predicted
+
+        def like(got: Array, want: Any) -> Array:
+            single = got.ndim > 0 and got.size == got.shape[0] == np.size(want) == np.shape(want)[0]
+            return got.reshape(np.shape(want)) if single else got
+
+        return jax.tree.map(like, predicted, self.values)
+
     def _check(self, predicted: PyTree) -> None:
         if jax.tree.structure(predicted) != jax.tree.structure(self.values):  # type: ignore[operator]
             raise ValueError(
@@ -75,6 +86,8 @@ class Comparison(eqx.Module):
 
 def _columns(rows: Any) -> str:
     if rows.ndim == 1:
+        return "one number at each time"
+    if rows.shape[1:] == (1,):
         return "one number at each time"
     return f"{' x '.join(map(str, rows.shape[1:]))} numbers at each time"
 

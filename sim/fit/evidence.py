@@ -109,17 +109,17 @@ class Evidence:
 
 def _scaled(o: Observations) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of each value its time, what its residual is multiplied by, its level (or logarithm) times that, and its column."""
-    times, factors, levels, columns = [], [], [], []
+    parts, first = [], 0
     leaves = zip(*map(jax.tree.leaves, (o.values, o.weights, o.sigma, o.present)), strict=True)
     for value, weight, sigma, present in leaves:
         factor = np.sqrt(weight) / sigma
         level = np.log(np.where(present, value, 1.0)) if o.noise.logarithmic else np.where(present, value, 0.0)
         width = math.prod(value.shape[1:])
-        times.append(np.repeat(o.ts, width))
-        factors.append(factor.ravel())
-        levels.append((level * factor).ravel())
-        columns.append(np.tile(sum(map(len, columns)) + np.arange(width), value.shape[0]))
-    return tuple(map(np.concatenate, (times, factors, levels, columns)))
+        columns = np.tile(first + np.arange(width), value.shape[0])
+        parts.append((np.repeat(o.ts, width), factor.ravel(), (level * factor).ravel(), columns))
+        first += width
+    times, factors, levels, columns = map(np.concatenate, zip(*parts, strict=True))
+    return times, factors, levels, columns
 
 
 def _left(times: np.ndarray, levels: np.ndarray, factors: np.ndarray, degree: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from ...solvers.covariance import covariance
 from ...solvers.least_squares import Tolerances
 from ..simulate import as_state, simulate
 from .bounds import Bounded, Free
+from .checks import FINEST, check_at_least_one, check_counts, check_runs, check_system, check_tolerance, sigma_known
 from .evidence import Evidence
 from .observations import Experiment, Observations
 from .progress import SearchBar
@@ -24,6 +26,8 @@ from .search import search
 from .unknowns import Unknowns
 
 MOST_STEPS = 1_000_000  # of a run, as in `simulate`
+FINEST_STEP, ROUNDING = 1e-14, 1e-15  # relative, of a step and of a sum of squares: what is less has no meaning
+LEAD = 100.0  # errors of simulation to this many times rtol, in standard errors, are the least that a search looks for
 
 
 def fit(
@@ -41,6 +45,7 @@ def fit(
     dt: Any = None,
     max_steps: int | None = None,
     max_iterations: int = 200,
+    tolerance: float | None = None,
     progress: bool | None = None,
 ) -> FitResult:
     """The parameters with which a system's trajectories match measurements best, in the sense of least squares.
@@ -58,13 +63,16 @@ def fit(
 
     - `observations`: what was measured; several `Observations` of one run as a list (different quantities or times), or
       `wl.Experiment`s, one for each run with its own initial state and controls.
-    - `state`: the initial state; by default the first observation, where that is the whole state. `controls` are those
-      of `simulate`; `t0` is the time of the initial state, by default the first time of the observations.
+    - `state`: the initial state; by default the first observation, where that is the whole state, which then counts as a
+      measured value only where it is free. `controls` are those of `simulate`; `t0` is the time of the initial state, by
+      default the first time of the observations.
     - `free`: what is unknown: names mapped to `wl.Positive()`, `wl.Bounded(lower, upper)` or `wl.Free()`, each with an
       optional `start=`; `"y0"` is the initial state, `"y0[1]"` or `"y0.q"` a part of it. Starts are the system's
       values.
     - `starts`: how many starting points are tried; by default the search judges that for itself, see below.
     - `solver`, `rtol`, `atol`, `dt`, `max_steps`: as in `simulate`. `max_iterations`: most steps of one descent.
+    - `tolerance`: how near to the minimum a descent may end, in standard errors; by default 1e-5 (1e-3 in float32), or a
+      hundred times `rtol` where that is less.
     - `progress`: True shows a bar with the lowest sum of squares so far, False none; by default it appears on terminals
       after a few seconds.
 
@@ -74,52 +82,36 @@ def fit(
 
     **Returns** a `FitResult`; one whose `success` is False when the search did not converge.
 
-    **Raises** `UnknownParameter` for unknown names; `ValueError` for bounds that exclude the start and data that do not
-    fit the model; `SimulationError` when no starting point could be simulated.
+    **Raises** `UnknownParameter` for unknown names; `ValueError` for bounds that exclude the start, data that do not
+    fit the model, observations before `t0`, controls that do not cover them, and systems with noise; `SimulationError`
+    when no starting point could be simulated.
     """
     began = time.perf_counter()
-    _check_system(system)
-    _check_at_least_one(starts=starts, max_iterations=max_iterations, max_steps=max_steps)
+    check_system(system)
+    check_at_least_one(starts=starts, max_iterations=max_iterations, max_steps=max_steps)
     experiments = _experiments(observations, state, controls, t0)
-    unknowns = Unknowns(system, [as_state(e.initial_state()) for e in experiments], free)
+    known = sigma_known(experiments)
+    states = [as_state(e.initial_state()) for e in experiments]
+    unknowns = Unknowns(system, states, free)
     limit = MOST_STEPS if max_steps is None else int(max_steps)
     options = {"solver": solver, "rtol": rtol, "atol": atol, "dt": dt, "max_steps": limit}
     residuals = Residuals(unknowns, experiments, options)
-    _check_counts(residuals, unknowns)
-    known = _sigma_known(experiments)
+    check_tolerance(tolerance, residuals.dtype)
+    check_counts(len(residuals.times), residuals.given, unknowns)
+    check_runs(system, experiments, states)
     evidence = Evidence(experiments, residuals.present, len(unknowns.start), known)
     with SearchBar(progress) as bar:
         found = search(
             residuals,
             unknowns,
             evidence=evidence,
-            tolerances=Tolerances.for_residuals(residuals.dtype, evidence.count * evidence.spread**2, max_iterations),
+            tolerances=_tolerances(residuals.dtype, evidence.total, max_iterations, tolerance, rtol),
             starts=starts,
             callback=bar.note,
         )
     if found is None:
         _explain_failed_start(residuals, unknowns, experiments, options)
     return _result(residuals, unknowns, experiments, options, found, known, began)
-
-
-def _check_system(system: Any) -> None:
-    if hasattr(system, "problem") and not isinstance(system, type):
-        return
-    if callable(system):
-        name = getattr(system, "__name__", "function")
-        raise TypeError(
-            f"system is {name!r}, a {type(system).__name__}, which has no parameters to fit: pass "
-            "wl.ode.System(function, parameters), with numbers for parameters from which to start."
-        )
-    raise TypeError(
-        f"system has type {type(system).__name__}; pass a system such as wl.ode.System(function, parameters)."
-    )
-
-
-def _check_at_least_one(**counts: int | None) -> None:
-    for name, count in counts.items():
-        if count is not None and count < 1:
-            raise ValueError(f"{name}={count}: at least one is needed; leave it out for the default.")
 
 
 def _experiments(observations: Any, state: PyTree, controls: Any, t0: float | None) -> list[Experiment]:
@@ -139,39 +131,26 @@ def _experiments(observations: Any, state: PyTree, controls: Any, t0: float | No
     return several
 
 
-def _check_counts(residuals: Residuals, unknowns: Unknowns) -> None:
-    m, n = len(residuals.times), len(unknowns.start)
-    if m < n:
-        raise ValueError(
-            f"{m} measured values cannot determine {n} unknowns: fix some of {', '.join(unknowns.labels)}."
-        )
+def _tolerances(dtype: Any, size: float, iterations: int, tolerance: float | None, rtol: Any) -> Tolerances:
+    """When descents end: as near to the minimum as is asked for, or as runs of this accuracy can tell.
 
-
-def _sigma_known(experiments: Sequence[Experiment]) -> bool:
-    """Whether sigma was given for all observations.
-
-    **Raises** `ValueError` where it was for some only, or for none of observations with both kinds of noise: the one
-    sigma that is estimated then would be in two units, and the best fit depends on their ratio.
+    The errors of residuals are taken to be as much smaller as `tolerance` is. Where they prove not to be, a descent that
+    can go no further has converged all the same if it is as near as it must be by default.
     """
-    several = len(experiments) > 1
-    named = [
-        (f"experiments[{i}].observations[{j}]" if several else f"observations[{j}]", o)
-        for i, e in enumerate(experiments)
-        for j, o in enumerate(e.observations)
-    ]
-    unknown = [name for name, o in named if not o.sigma_known]
-    if unknown and len(unknown) < len(named):
-        raise ValueError(
-            f"the size of the noise is known for some observations but not for {', '.join(unknown)}, so that their weights "
-            "against each other are not: give sigma for all (wl.Normal(sigma), wl.LogNormal(sigma)), or for none, and "
-            "one sigma is estimated for all."
-        )
-    if unknown and len({o.noise.logarithmic for _, o in named}) == 2:
-        raise ValueError(
-            "observations with normal and with log-normal noise cannot share one estimated sigma, one being in the units "
-            "of the values and the other a ratio: give sigma for all (wl.Normal(sigma), wl.LogNormal(sigma))."
-        )
-    return not unknown
+    usual = Tolerances.for_residuals(dtype, size, iterations)
+    if tolerance is None and rtol is not None:
+        tolerance = min(usual.stationary, max(LEAD * float(rtol), FINEST[np.dtype(dtype).name]))
+    if tolerance is None or tolerance == usual.stationary:
+        return usual
+    share = min(1.0, tolerance / usual.stationary)
+    return dataclasses.replace(
+        usual,
+        stationary=tolerance,
+        step=max(usual.step * share, FINEST_STEP),
+        accuracy=max(usual.accuracy * share**2, ROUNDING),
+        noise=usual.noise * share**2,
+        enough=max(tolerance, usual.stationary),
+    )
 
 
 def _explain_failed_start(residuals, unknowns, experiments, options) -> None:
@@ -197,10 +176,25 @@ def _explain_failed_start(residuals, unknowns, experiments, options) -> None:
                 run.status,
                 run,
             )
+        if run.event is not None and bool(run.event.happened):
+            number, t = int(run.event.index), float(run.event.t)
+            raise ValueError(
+                f"the run at the start of the fit was ended by {_event_name(system, number)} at t = {t:.6g}, before the last "
+                f"observation at t = {experiment.ts[-1]:.6g}: start from values with which it comes later "
+                "(system.replace(...), or start= in free), leave out the observations after it, or fit the system without "
+                "the event."
+            )
     raise ValueError(
         "the residuals at the start are not finite although the run succeeds: under log-normal noise the model must be "
         "positive at every observation; otherwise check `observe`."
     )
+
+
+def _event_name(system: Any, number: int) -> str:
+    """The event of that number, in words."""
+    events = getattr(system, "events", ())
+    name = getattr(getattr(events[number], "function", None), "__name__", "") if number < len(events) else ""
+    return f"event {number}" + (f" ({name})" if name and name != "<lambda>" else "")
 
 
 def _result(residuals, unknowns, experiments, options, found, known, began) -> FitResult:
@@ -209,13 +203,20 @@ def _result(residuals, unknowns, experiments, options, found, known, began) -> F
     slopes = unknowns.slopes(best)
     dof = len(found.residuals) - len(best)
     variance = 1.0 if known else float(found.residuals @ found.residuals) / dof if dof > 0 else np.nan
-    inner = covariance(found.jacobian, variance, rank_tolerance=1e-11 if residuals.dtype == np.float64 else 1e-5).matrix
-    message, notes = found.message, list(found.notes)
-    undetermined = [
-        name for name, spread in zip(unknowns.labels, np.diag(inner), strict=True) if not np.isfinite(spread)
-    ]
-    if undetermined:
-        notes.append(f"the data do not determine {', '.join(undetermined)}: fix or bound some of them")
+    determined = covariance(found.jacobian, rank_tolerance=1e-11 if residuals.dtype == np.float64 else 1e-5)
+    inner = variance * determined.matrix
+    notes = list(found.notes)
+    lost = [name for name, is_lost in zip(unknowns.labels, determined.undetermined, strict=True) if is_lost]
+    if lost:
+        notes.append(f"the data do not determine {', '.join(lost)}: fix or bound some of them")
+    elif np.isnan(variance):
+        notes.append(
+            f"with {len(best)} measured values for as many unknowns there are no degrees of freedom to estimate the size of "
+            "the noise from, and so no standard errors: give sigma, wl.Normal(sigma) or wl.LogNormal(sigma)"
+            if len(best) > 1
+            else "with one measured value for one unknown there are no degrees of freedom to estimate the size of the noise "
+            "from, and so no standard error: give sigma, wl.Normal(sigma) or wl.LogNormal(sigma)"
+        )
     notes += _on_bounds(unknowns, found.x)
     return FitResult(
         names=tuple(unknowns.labels),
@@ -227,7 +228,7 @@ def _result(residuals, unknowns, experiments, options, found, known, began) -> F
         residuals=found.residuals,
         sigma_known=known,
         success=found.converged,
-        message=message,
+        message=found.message,
         system=system,
         states=states,
         experiments=experiments,

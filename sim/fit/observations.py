@@ -13,6 +13,8 @@ from jaxtyping import PyTree
 from ...solvers.signals import Signal, as_signal
 from .comparison import Comparison, as_observe, structure_in_words
 
+SHOWN = 6  # numbers of an array that are written out
+
 
 @dataclass(frozen=True)
 class Normal:
@@ -37,7 +39,7 @@ class Observations:
 
     **Arguments**
 
-    - `ts` [m]: times, increasing, in the unit of the model.
+    - `ts` [m]: times in the unit of the model, from early to late; the same time again for values measured again.
     - `values`: what was measured, one row a time, in the structure of what is observed: [m, n] for a state of n
       components, [m] for one component, a dict of arrays for a dict state. NaN marks a missing value.
     - `noise`: `Normal(sigma)` or `LogNormal(sigma)`; sigma a number, anything that broadcasts to the values, or one for
@@ -46,7 +48,7 @@ class Observations:
       or a function `observe(state)` or `observe(t, state, system)`; None for the whole state.
     - `weights`: factors on the squared residuals, given like sigma. A value of weight zero counts as missing.
 
-    **Raises** `ValueError` for times that do not increase, counts that differ, no values at all, or values that are not
+    **Raises** `ValueError` for times that fall, counts that differ, no values at all, or values that are not
     positive under log-normal noise; `TypeError` for what is no `noise` and no `observe`.
     """
 
@@ -73,6 +75,19 @@ class Observations:
                 f"weights={weights!r}: no measured value has a weight above zero, so there is nothing to fit. Give "
                 "positive weights, or leave these observations out."
             )
+
+    def __repr__(self) -> str:
+        times = f"{self.ts.size} time{'s' * (self.ts.size != 1)} from {self.ts[0]:.6g} to {self.ts[-1]:.6g}"
+        leaves = jax.tree.leaves(self.values)
+        shape = str(list(leaves[0].shape)) if len(leaves) == 1 else structure_in_words(self.values)
+        all_ = sum(leaf.size for leaf in leaves)
+        missing = f", {all_ - self.count} of {all_} missing" if self.count < all_ else ""
+        observe = "" if self.observe is None else f", observe={getattr(self.observe, '__name__', self.observe)!r}"
+        noise = type(self.noise).__name__
+        sigma = "" if self.noise.sigma is None else f"sigma={_brief(self.noise.sigma)}"
+        weighted = any((leaf != 1).any() for leaf in jax.tree.leaves(self.weights))
+        weights = ", weights" if weighted else ""
+        return f"Observations({times}, values {shape}{missing}, {noise}({sigma}){observe}{weights})"
 
     @property
     def sigma_known(self) -> bool:
@@ -136,11 +151,12 @@ class Observations:
         return jax.tree.map(lambda leaf: _spread(leaf, given, what), self.values)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Experiment:
     """One run that was measured: its observations, initial state and controls. `wl.fit` takes one or several.
 
-    `state` None: the first observation of the whole state; `t0` None: the first time of the observations.
+    `state` None: the first observation of the whole state, which then counts as measured only where it is free; `t0` None:
+    the first time of the observations.
     """
 
     observations: Any  # one Observations or several; a tuple afterwards
@@ -158,6 +174,16 @@ class Experiment:
         object.__setattr__(self, "observations", tuple(several))
         object.__setattr__(self, "controls", as_signal(self.controls))
 
+    def __repr__(self) -> str:
+        several = ", ".join(map(repr, self.observations))
+        shown = several if len(self.observations) == 1 else f"[{several}]"
+        state = "first observation" if self.state is None else _brief(self.state)
+        given = ""
+        if self.controls is not None:
+            over = "" if self.span is None else " from {:.6g} to {:.6g}".format(*self.span)
+            given = f", controls={type(self.controls).__name__}{over}"
+        return f"Experiment({shown}, state={state}{given}, t0={self.start:.6g})"
+
     @property
     def ts(self) -> np.ndarray:
         """All times at which the state is needed, increasing."""
@@ -168,19 +194,46 @@ class Experiment:
         """The time of the initial state."""
         return float(self.ts[0]) if self.t0 is None else float(self.t0)
 
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """First and last time at which the controls are known; None without controls or where they always are."""
+        signal = as_signal(self.controls)
+        span = None if signal is None else signal.span()
+        return None if span is None else (float(span[0]), float(span[1]))
+
     def initial_state(self) -> PyTree:
         """The initial state given, or else the first observation. **Raises** `ValueError` when there is none."""
         if self.state is not None:
             return self.state
-        for o in self.observations:
-            first = jax.tree.map(lambda v: v[0], o.values)
-            complete = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(first))
-            if o.observe is None and o.ts[0] == self.start and complete:
-                return first
+        source = self._source()
+        if source is not None:
+            return jax.tree.map(lambda v: v[0], source.values)
         raise ValueError(
             "the initial state is not known: the first observation is not the whole state. Pass it to fit as its third "
             'argument, and free={"y0": ...} to estimate it.'
         )
+
+
+    def given(self, fixed: PyTree) -> np.ndarray:
+        """Which values of all observations are the initial state itself where it is fixed, so that no model differs from
+        them; `fixed`: which numbers of the initial state are.
+        """
+        source, parts = self._source() if self.state is None else None, []
+        for o in self.observations:
+            marks = jax.tree.map(lambda v: np.zeros(v.shape, bool), o.values)
+            if o is source:
+                for leaf, is_fixed in zip(jax.tree.leaves(marks), jax.tree.leaves(fixed), strict=True):
+                    leaf[0] = is_fixed
+            parts += [leaf.ravel() for leaf in jax.tree.leaves(marks)]
+        return np.concatenate(parts)
+
+    def _source(self) -> Observations | None:
+        """The observations whose first row is the whole state at the start."""
+        for o in self.observations:
+            complete = all(np.isfinite(leaf[0]).all() for leaf in jax.tree.leaves(o.values))
+            if o.observe is None and o.ts[0] == self.start and complete:
+                return o
+        return None
 
 
 def _times(ts: Any) -> np.ndarray:
@@ -189,13 +242,22 @@ def _times(ts: Any) -> np.ndarray:
         raise ValueError(f"ts has shape {array.shape}; it must be a list of times, shape [m].")
     if not np.isfinite(array).all():
         raise ValueError("ts contains NaN or infinite times: drop those rows.")
-    falls = np.flatnonzero(np.diff(array) <= 0)
+    falls = np.flatnonzero(np.diff(array) < 0)
     if falls.size:
         i = int(falls[0])
         raise ValueError(
-            f"ts must increase, but ts[{i}] = {array[i]:.6g} is followed by ts[{i + 1}] = {array[i + 1]:.6g}."
+            f"ts must increase, but ts[{i}] = {array[i]:.6g} is followed by ts[{i + 1}] = {array[i + 1]:.6g}: sort the rows "
+            "(order = np.argsort(ts)), or give each series that was measured as one wl.Observations of a list."
         )
     return array
+
+
+def _brief(value: Any) -> str:
+    """A number, or an array or a tree of them, in a few words."""
+    leaves = jax.tree.leaves(value)
+    if sum(np.size(leaf) for leaf in leaves) <= SHOWN:
+        return repr(jax.tree.map(lambda leaf: np.asarray(leaf).tolist(), value))
+    return f"array{list(np.shape(leaves[0]))}" if len(leaves) == 1 else structure_in_words(value)
 
 
 def _rows(values: Any) -> np.ndarray:

@@ -33,7 +33,7 @@ def _parameter_table(result: FitResult) -> list[str]:
             share = f" ({100 * error / abs(value):.3g} %)" if abs(value) > 1e-3 * error else ""
             shown = f"{error:.3g}{share}"
         else:
-            shown = "not determined"
+            shown = "not determined" if result.sigma_known or result.degrees_of_freedom > 0 else "not known"
         rows.append((name, f"{value:.6g}", shown, f"{start:.6g}", bound or "free"))
     return _align(rows)
 
@@ -47,7 +47,8 @@ def _goodness(result: FitResult) -> list[str]:
     if result.sigma_known:
         rows += [("chi-square", f"{result.chi_square:.6g}"), ("reduced", f"{result.reduced_chi_square:.4g}")]
     else:
-        rows += [("sigma (estimated)", f"{result.sigma:.4g}")]
+        sigma = f"{result.sigma:.4g}" if result.degrees_of_freedom > 0 else "not known"
+        rows += [("sigma (estimated)", sigma)]
     rows += [("AIC", f"{result.aic:.5g}"), ("simulations", f"{result.evaluations} in {result.seconds:.2g} s")]
     return _align(rows)
 

@@ -78,9 +78,10 @@ class Model(eqx.Module):
 
 
 class Residuals:
-    """r(u) and dr/du at several points at once, counted; missing values are left out.
+    """r(u) and dr/du at several points at once, counted; missing values and those that are the initial state are left out.
 
-    `times` [m] are the times of the residuals since the beginning of their runs. The compiled program is shared by all
+    `times` [m] are the times of the residuals since the beginning of their runs, `given` counts the values that are the
+    initial state. The compiled program is shared by all
     fits of the same structure. The first call decides how runs are solved: the run at the start may take `max_steps`
     steps, later ones four times those that it took (where it failed, `max_steps`). Instead of `"auto"`, whose two
     methods compile twice as long, the explicit one is used alone where it brings the first run to its end within
@@ -89,7 +90,9 @@ class Residuals:
 
     def __init__(self, unknowns: Unknowns, experiments: Sequence[Experiment], options: dict[str, Any]):
         times = np.concatenate([o.residual_times() - e.start for e in experiments for o in e.observations])
-        self.present = np.isfinite(times)
+        given = np.concatenate([e.given(unknowns.fixed(i)) for i, e in enumerate(experiments)])
+        self.given = int(np.sum(given))
+        self.present = np.isfinite(times) & ~given
         self.times = times[self.present]
         self.dtype = jnp.result_type(*jax.tree.leaves(unknowns.states))
         self.evaluations = 0

@@ -22,7 +22,7 @@ class FitResult:
     | `system`, `state` | the fitted system and initial state, ready for `wl.simulate` (lists with several experiments: `states`) |
     | `values`, `standard_errors` | by name; a standard error is NaN where the data do not determine the value |
     | `covariance`, `correlations` | [n, n], in the order of `names` |
-    | `residuals` | [m], in units of sigma (of the values or their logarithms where sigma was estimated) |
+    | `residuals` | [m], model - measured, in units of sigma (of the values or their logarithms where sigma was estimated) |
     | `sum_of_squares`, `chi_square` | of the residuals; the same where sigma was given |
     | `sigma` | estimated size of the noise, sqrt(sum of squares / degrees of freedom); None where it was given |
     | `aic` | Akaike's criterion, to compare models fitted to the same data |

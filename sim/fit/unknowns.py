@@ -20,6 +20,7 @@ from ...core.parameters import UnknownParameter, parameters, replace
 from .bounds import Free
 
 STATE = "y0"
+MOST_ENTRIES = 24  # of an array that messages name one by one
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,12 @@ class Unknowns:
         """u at the start."""
         return np.concatenate([np.ravel(e.bound.number(e.start)) for e in self.entries])
 
+    def fixed(self, i: int) -> PyTree:
+        """Which numbers of the initial state of experiment i are not free: booleans in its structure."""
+        nothing = jax.tree.map(lambda leaf: np.zeros(np.shape(leaf)), _wrap(self.states[i]))
+        free = {e.key: np.ones(np.shape(e.start)) for e in self.entries if e.experiment == i}
+        return jax.tree.map(lambda leaf: np.asarray(leaf) == 0, _unwrap(replace(nothing, free)))
+
     def slopes(self, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """The derivative of each unknown by its number in u, where they have these values."""
         parts = np.split(values, np.cumsum(self.sizes)[:-1])
@@ -144,11 +151,18 @@ class Unknowns:
         if key == STATE or re.match(rf"{STATE}[.\[]", key):
             return [u for i in range(len(self.states)) for u in self._find_in_state(key, bound, i)]
         known = parameters(self.system)
-        return [_unknown(key, None, key, bound, _look_up(known, key, [*known, STATE]))]
+        integers = [name for name in _integer_arrays(self.system) if re.fullmatch(rf"{re.escape(name)}(\[.*\])?", key)]
+        if integers and key not in known:
+            raise UnknownParameter(
+                f"free[{key!r}]: {integers[0]!r} is an array of integers, which is data and no parameter: make it one of "
+                f"floats to fit it, such as parameters=dict({integers[0]}=np.asarray(..., float)) of wl.ode.System."
+            )
+        return [_unknown(key, None, key, bound, _look_up(known, key, [*known, *_entries(_wrap(self.states[0]))]))]
 
     def _find_in_state(self, key: str, bound: Free, i: int) -> list[Unknown]:
         known = parameters(_wrap(self.states[i]))
         names = list(known) if key == STATE else [key]
+        there = _entries(_wrap(self.states[i]))
         prefix = f"experiments[{i}]." if len(self.states) > 1 else ""
         found = []
         starts = None
@@ -159,7 +173,7 @@ class Unknowns:
                     f"the start of 'y0' has entries {', '.join(starts)}; the state has {', '.join(known)}."
                 )
         for name in names:
-            value = _look_up(known, name, list(known)) if starts is None else np.asarray(starts[name], np.float64)
+            value = _look_up(known, name, there) if starts is None else np.asarray(starts[name], np.float64)
             one = bound if starts is None else with_changes(bound, start=None)
             found.append(_unknown(name, i, prefix + name, one, value))
         return found
@@ -186,9 +200,30 @@ def _look_up(known: Mapping[str, Any], name: str, names: list[str]) -> np.ndarra
         if len(index) == array.ndim and all(i < n for i, n in zip(index, array.shape, strict=True)):
             return array[index]
         raise UnknownParameter(f"{name!r}: {match[1]!r} has shape {array.shape}, without such an entry.")
+    names = list(dict.fromkeys(names))
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
     hint = f"did you mean {', '.join(map(repr, near))}? " if near else ""
     raise UnknownParameter(f"no parameter is named {name!r}: {hint}There are {', '.join(names[:12])}.")
+
+
+def _entries(state: PyTree) -> list[str]:
+    """The names by which an initial state and its numbers go."""
+    names = []
+    for name, value in parameters(state).items():
+        names.append(name)
+        if 0 < np.size(value) <= MOST_ENTRIES and np.ndim(value):
+            names += [f"{name}[{','.join(map(str, index))}]" for index in np.ndindex(np.shape(value))]
+    return names
+
+
+def _integer_arrays(system: Any) -> list[str]:
+    """Names of arrays that would be parameters if they did not hold integers."""
+
+    def marked(leaf: Any) -> Any:
+        whole = isinstance(leaf, (np.ndarray, jax.Array)) and jnp.issubdtype(leaf.dtype, jnp.integer)
+        return np.zeros(np.shape(leaf)) if whole else None
+
+    return list(parameters(jax.tree.map(marked, system)))
 
 
 def _as_mapping(free: Any, system: Any) -> Mapping[str, Free]:

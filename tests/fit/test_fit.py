@@ -2,6 +2,8 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -162,8 +164,107 @@ def test_a_second_fit_of_the_same_structure_compiles_nothing(compiled):
 
 
 def test_more_unknowns_than_values_is_refused():
-    with pytest.raises(ValueError, match="1 measured values cannot determine 3 unknowns"):
+    with pytest.raises(ValueError, match="1 measured value cannot determine 3 unknowns"):
         wl.fit(wl.ode.System(decay, {"rate": np.ones(3)}), wl.Observations([0.0, 1.0], [1.0, np.nan]), 1.0, free="rate")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_as_many_values_as_unknowns_determine_them_but_not_the_noise(count):
+    ts = np.arange(1.0, 1.0 + count)
+    truth = wl.ode.System(decay, {"rate": np.full(count, 0.5)})
+    values = np.asarray(wl.simulate(truth, np.ones(count), ts=ts, t0=0.0).states)
+    data = wl.Observations(ts, np.diag(values), observe=lambda t, y, system: y[jnp.argmin(jnp.abs(t - ts))])
+    result = wl.fit(truth.replace(rate=np.full(count, 0.3)), data, np.ones(count), t0=0.0, free={"rate": wl.Positive()})
+    np.testing.assert_allclose(list(result.values.values()), 0.5, rtol=1e-5)
+    assert any("no degrees of freedom to estimate the size of the noise" in note for note in result.notes)
+    assert not any("do not determine" in note for note in result.notes)
+    assert "not known" in str(result)
+    assert "nan" not in str(result)
+
+
+def test_a_first_row_that_is_the_initial_state_is_no_measured_value():
+    values = 3.0 * np.exp(-0.5 * TS) * (1 + 0.02 * np.random.default_rng(0).normal(size=TS.size))
+    system, free = wl.ode.System(decay, {"rate": 0.3}), {"rate": wl.Positive()}
+    implied = wl.fit(system, wl.Observations(TS, values), free=free)
+    given = wl.fit(system, wl.Observations(TS[1:], values[1:]), values[0], t0=TS[0], free=free)
+    assert implied.degrees_of_freedom == given.degrees_of_freedom == TS.size - 2
+    assert implied.standard_errors["rate"] == pytest.approx(given.standard_errors["rate"], rel=1e-6)
+    both = wl.fit(system, wl.Observations(TS, np.stack([values, 2 * values], 1)), free=free | {"y0[1]": wl.Positive()})
+    assert len(both.residuals) == 2 * TS.size - 1
+    with pytest.raises(ValueError, match=r"0 measured values \(and 1 that serves as the initial state\) cannot determine 1 "):
+        wl.fit(system, wl.Observations(TS[:1], values[:1]), free=free)
+    assert len(wl.fit(system, wl.Observations(TS, values), free=free | {"y0": wl.Positive()}).residuals) == TS.size
+
+
+def test_observations_before_the_initial_state_are_refused():
+    system, data = wl.ode.System(decay, {"rate": 0.3}), wl.Observations(TS, np.exp(-TS))
+    with pytest.raises(ValueError, match="t0=1, .* lies after the first observation at t = 0: start earlier"):
+        wl.fit(system, data, 1.0, t0=1.0, free="rate")
+    with pytest.raises(ValueError, match=r"experiments\[1\]: t0=1"):
+        wl.fit(system, [wl.Experiment(data, 1.0), wl.Experiment(data, 1.0, t0=1.0)], free="rate")
+
+
+@pytest.mark.parametrize("span", [(1.0, 5.0), (0.0, 3.9)])
+def test_controls_that_do_not_cover_the_observations_are_refused(span):
+    system = wl.ode.System(lambda t, y, p, u: -p["rate"] * y + u, {"rate": 0.3})
+    data, controls = wl.Observations(TS, np.exp(-TS)), wl.Sampled(list(span), [0.0, 1.0])
+    message = f"controls are known from t = {span[0]:g} to {span[1]:g}, but the run goes from 0 to the last observation at 4"
+    with pytest.raises(ValueError, match=message):
+        wl.fit(system, data, 1.0, controls=controls, free="rate")
+    several = [wl.Experiment(data, 1.0, lambda t: 0.0 * t), wl.Experiment(data, 1.0, controls)]
+    with pytest.raises(ValueError, match=r"experiments\[1\]: " + message):
+        wl.fit(system, several, free="rate")
+
+
+def hits_the_ground(t, y, p):
+    return y[0]
+
+
+@pytest.mark.parametrize("noise", [wl.Normal(), wl.LogNormal()])
+def test_an_event_that_ends_the_run_before_the_data_do_is_named(noise):
+    def fall(t, y, p):
+        return wl.stack(y[1], -p["g"])
+
+    system = wl.ode.System(fall, {"g": 9.81}, event=hits_the_ground)
+    data = wl.Observations(TS, np.exp(-TS), noise, observe=0)
+    message = r"ended by event 0 \(hits_the_ground\) at t = 0.451524, before the last observation at t = 4: start from"
+    with pytest.raises(ValueError, match=message):
+        wl.fit(system, data, [1.0, 0.0], free={"g": wl.Positive()})
+
+
+def test_a_system_with_noise_is_refused():
+    system = wl.ode.System(decay, {"rate": 0.3}, noise=lambda t, y, p: 0.1)
+    with pytest.raises(ValueError, match="system has noise: .* no single trajectory can be fitted"):
+        wl.fit(system, wl.Observations(TS, np.exp(-TS)), 1.0, free="rate")
+
+
+CERTIFIED = {"b1": 2.1380940889e02, "b2": 5.4723748542e-01}  # NIST StRD, BoxBOD
+
+
+@pytest.mark.parametrize(
+    ("options", "digits"), [({}, 5.5), ({"rtol": 1e-10}, 8), ({"rtol": 1e-10, "tolerance": 1e-5}, 5.5)]
+)
+def test_the_tolerances_say_how_near_to_the_minimum_a_fit_ends(options, digits):
+    system = wl.ode.System(lambda t, y, p: p["b2"] * (p["b1"] - y), {"b1": 100.0, "b2": 0.75})
+    data = wl.Observations([1.0, 2.0, 3.0, 5.0, 7.0, 10.0], [109.0, 149.0, 149.0, 191.0, 213.0, 224.0])
+    result = wl.fit(system, data, 0.0, t0=0.0, free=["b1", "b2"], **options)
+    assert result.success
+    assert result.values == pytest.approx(CERTIFIED, rel=10.0**-digits)
+    assert result.standard_errors == pytest.approx({"b1": 1.2354515176e01, "b2": 1.0455993237e-01}, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "double", "message"),
+    [
+        (0.0, True, "tolerance=0.0: it is the distance from the minimum"),
+        (1e-15, True, "at least 1e-12 is needed"),
+        (1e-8, False, r"tolerance=1e-08 is finer than rounding in float32 .* wl.use_float64\(\)"),
+    ],
+)
+def test_a_tolerance_that_makes_no_sense_is_refused(tolerance, double, message):
+    with jax.enable_x64(double), pytest.raises(ValueError, match=message):
+        data = wl.Observations(TS, np.exp(-TS))
+        wl.fit(wl.ode.System(decay, {"rate": 0.3}), data, 1.0, free="rate", tolerance=tolerance)
 
 
 def test_an_unknown_initial_state_is_asked_for():

@@ -20,6 +20,7 @@ TS = np.array([0.0, 1.0, 2.0])
     ("arguments", "message"),
     [
         (dict(ts=[0, 2, 1], values=[1, 2, 3]), r"ts must increase, but ts\[1\] = 2 is followed by ts\[2\] = 1"),
+        (dict(ts=[0, 1, 0, 1], values=np.ones(4)), r"sort the rows .*wl.Observations of a list"),
         (dict(ts=[0, 1, np.nan], values=[1, 2, 3]), "NaN or infinite times"),
         (dict(ts=[], values=[]), "list of times"),
         (dict(ts=TS, values=[1, 2]), r"shape \(2,\) for 3 times"),
@@ -69,7 +70,7 @@ def test_what_cannot_be_observed_is_named(observe, message):
     ("values", "observe", "message"),
     [
         (np.ones((3, 3)), None, "the data have 3 numbers at each time, but the observed part of the state has 2"),
-        (np.ones(3), None, "the data have one number at each time"),
+        (np.ones(3), None, "the data have one number at each time, but the observed part of the state has 2 numbers"),
         ({"a": np.ones(3)}, None, "a dict with keys a"),
         (np.ones(3), 5, "observe=5: the state has no such component"),
         (np.ones(3), "hare", "observe='hare': the state has no such component"),
@@ -127,6 +128,40 @@ def test_any_part_or_function_of_the_state_can_be_observed(observe, expected):
     states = jnp.array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
     data = wl.Observations(TS, expected, observe=observe)
     np.testing.assert_allclose(residuals_of(data, states), 0.0, atol=1e-14)
+
+
+@pytest.mark.parametrize("rows", [(3,), (3, 1)])
+@pytest.mark.parametrize("state", [1.0, [1.0]])
+def test_one_number_at_each_time_may_stand_in_a_column(rows, state):
+    data = wl.Observations(TS, np.exp(-0.7 * TS).reshape(rows))
+    result = wl.fit(wl.ode.System(decay, {"rate": 1.0}), data, state, free="rate", starts=1)
+    assert result.values["rate"] == pytest.approx(0.7, rel=1e-5)
+
+
+def test_a_time_may_be_measured_several_times():
+    """Least squares on repeated measurements is that on their means."""
+    system, rng = wl.ode.System(decay, {"rate": 1.0}), np.random.default_rng(0)
+    values = np.exp(-0.7 * np.linspace(0, 2, 9))[:, None] + 0.02 * rng.standard_normal((9, 3))
+    ts = np.linspace(0, 2, 9)
+    free = {"rate": wl.Positive(), "y0": wl.Positive()}
+    repeated = wl.fit(system, wl.Observations(np.repeat(ts, 3), values.ravel(), wl.Normal(0.02)), 1.0, free=free, rtol=1e-9)
+    mean = wl.fit(system, wl.Observations(ts, values.mean(1), wl.Normal(0.02 / np.sqrt(3))), 1.0, free=free, rtol=1e-9)
+    assert repeated.values == pytest.approx(mean.values, rel=1e-6)
+    assert repeated.standard_errors == pytest.approx(mean.standard_errors, rel=1e-5)
+    assert len(repeated.residuals) == 27
+
+
+def test_observations_and_experiments_show_what_they_hold():
+    one = wl.Observations(TS, [1.0, np.nan, 3.0], wl.Normal(0.1), observe=0)
+    assert repr(one) == "Observations(3 times from 0 to 2, values [3], 1 of 3 missing, Normal(sigma=0.1), observe=0)"
+    two = wl.Observations(TS, {"q": np.ones(3), "v": np.ones(3)}, weights=2.0, observe=jnp.sum)
+    assert repr(two) == "Observations(3 times from 0 to 2, values a dict with keys q, v, Normal(), observe='sum', weights)"
+    assert repr(wl.Experiment(one, [1.0, 2.0], wl.Sampled([0.0, 2.0], [0.0, 1.0]))) == (
+        f"Experiment({one!r}, state=[1.0, 2.0], controls=Sampled from 0 to 2, t0=0)"
+    )
+    assert repr(wl.Experiment([one, two], np.zeros(9), t0=-1.0)) == (
+        f"Experiment([{one!r}, {two!r}], state=array[9], t0=-1)"
+    )
 
 
 def test_a_sigma_for_each_array_of_the_values():

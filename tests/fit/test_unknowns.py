@@ -51,6 +51,9 @@ DATA = wl.Observations([0.0, 1.0, 2.0, 3.0], np.exp(-np.arange(4.0)) + 0.01)
     [
         ({"rat": wl.Free()}, wl.UnknownParameter, "no parameter is named 'rat': did you mean 'rate'"),
         ({"shape[7]": wl.Free()}, wl.UnknownParameter, r"'shape' has shape \(2,\)"),
+        ({"count": wl.Free()}, wl.UnknownParameter, r"'count' is an array of integers.*np.asarray\(..., float\)"),
+        ({"count[0]": wl.Free()}, wl.UnknownParameter, "'count' is an array of integers"),
+        ({"y0[I]": wl.Free()}, wl.UnknownParameter, r"did you mean 'y0\[1\]', 'y0\[0\]'"),
         ({"rate": wl.Bounded(2, 3)}, ValueError, r"bounds of 'rate' \(2 to 3\) exclude its start 1"),
         ({"rate": wl.Positive(start=-1.0)}, ValueError, "bounds of 'rate' exclude its start -1"),
         ({"rate": wl.Free(start=np.nan)}, ValueError, "start of 'rate' is not finite"),
@@ -60,9 +63,15 @@ DATA = wl.Observations([0.0, 1.0, 2.0, 3.0], np.exp(-np.arange(4.0)) + 0.01)
     ],
 )
 def test_a_mistake_in_free_is_named(free, error, message):
-    system = wl.ode.System(field, {"rate": 1.0, "shape": np.array([1.0, 2.0])})
+    system = wl.ode.System(field, {"rate": 1.0, "shape": np.array([1.0, 2.0]), "count": np.array([3])})
     with pytest.raises(error, match=message):
-        wl.fit(system, DATA, 1.0, free=free)
+        wl.fit(system, DATA, [1.0, 1.0], free=free)
+
+
+def test_the_name_of_a_part_of_the_state_alone_is_led_to_it():
+    system = wl.ode.System(lambda t, y, p: {"S": -p["rate"] * y["S"], "I": y["I"]}, {"rate": 1.0})
+    with pytest.raises(wl.UnknownParameter, match=r"no parameter is named 'I': did you mean 'y0.I'"):
+        wl.fit(system, wl.Observations([0.0, 1.0], [1.0, 2.0], observe="S"), {"S": 1.0, "I": 0.1}, free="I")
 
 
 LINE = wl.Observations([0.0, 1.0, 2.0, 3.0], [[0.0, 0.0], [0.5, -1.0], [1.0, -2.0], [1.5, -3.0]])
