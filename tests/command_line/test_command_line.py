@@ -214,7 +214,7 @@ def test_a_run_that_fails_ends_with_1_and_writes_nothing(refused, tmp_path):
         ("t,amount,amount\n0,1,1\n", "two columns are named 'amount'"),
         ("t,amont\n0,1\n1,2\n", "'amont' is no component of exponential_decay, which are amount; did you mean"),
         ("t\n0\n1\n", "no column of measurements"),
-        ("t,amount\n0,1\n", "1 measured values cannot determine 2 unknowns"),
+        ("t,amount\n0,1\n", "1 measured value cannot determine 2 unknowns"),
     ],
 )
 def test_bad_data_is_named_with_its_place(refused, table, text, words):
@@ -244,6 +244,30 @@ def test_bad_data_is_named_with_its_place(refused, table, text, words):
 )
 def test_unknowns_that_make_no_sense(refused, table, options, words):
     assert words in refused("fit", "exponential_decay", table(DECAY), *options)
+
+
+NOTED = "t,amount,comment\n0,1,start\n1,0.6,\n2,0.37,stirred\n3,0.22,end\n"
+
+
+def test_columns_that_are_not_used_may_hold_text(command, table):
+    noted = table(NOTED)
+    common = ["--free", "rate", "--starts", 1, "--out", "out"]
+    for option in (["--ignore", "comment"], ["--columns", "amount"]):
+        code, out, err = command("fit", "exponential_decay", noted, *option, *common)
+        assert code == 0, err
+        assert "fitting 1 unknown to 4 values" in err
+        assert "degrees of freedom  2" in out  # the first row is the initial state
+
+
+def test_text_in_a_column_that_is_used_is_named(refused, table):
+    line = refused("fit", "model.py:cooling", table(NOTED), "--start", "rate=1", "room=20")
+    assert "line 2, column 'comment': 'start' is not a finite number" in line and "--ignore comment" in line
+
+
+def test_an_initial_value_that_is_missing_is_asked_for_by_its_name(refused, table):
+    late = table("t,temperature\n0,\n1,60\n2,50\n")
+    line = refused("fit", "model.py:cooling", late, "--start", "rate=0.1", "room=20")
+    assert "--start y0.temperature=VALUE" in line
 
 
 def test_other_input_that_cannot_be_fitted(refused, table, tmp_path):

@@ -111,7 +111,8 @@ def run(given: argparse.Namespace) -> int:
     if given.starts is not None and given.starts < 1:
         raise WrongInput(f"--starts {given.starts}: at least one start is needed")
     with Output(given.out) as output:
-        print(f"fitting {len(task.free)} unknowns to {observations.count} values ...", file=sys.stderr)
+        unknowns, values = counted(len(task.free), "unknown"), counted(observations.count, "value")
+        print(f"fitting {unknowns} to {values} ...", file=sys.stderr)
         result = _fit(task, observations, given.starts, options)
         report = (
             f"{model.name} fitted to {task.source}, columns {', '.join(task.measured)}\n\n{result.report()}\n"
@@ -138,14 +139,17 @@ def run(given: argparse.Namespace) -> int:
 
 def _fit(task: Task, observations: Any, starts: int | None, options: dict[str, Any]) -> Any:
     """The result, with the names of this command. **Raises** what `main` explains."""
+    import numpy as np
+
     from ..core.status import SimulationError
     from ..sim.fit import fit
 
+    implied = task.observe is None and np.array_equal(task.state, task.values[0])
     try:
         result = fit(
             task.system,
             observations,
-            task.state,
+            None if implied else task.state,
             free=task.free,
             controls=task.controls,
             starts=starts,
@@ -171,6 +175,11 @@ def _fit(task: Task, observations: Any, starts: int | None, options: dict[str, A
         message=renamed(result.message),
         notes=tuple(renamed(note) for note in result.notes),
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words: "1 unknown", "2 unknowns"."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _sigma(texts: list[str] | None, task: Task) -> Any:

@@ -20,22 +20,37 @@ TIME_NAMES = ("t", "time", "year")
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of numbers by name; NaN where a cell is empty. `lines` are the lines of the file they came
-    from.
-    """
+    """Columns of cells by name, read as numbers when asked for. `lines` are the lines of the file they came from."""
 
     source: str
-    columns: dict[str, Float[np.ndarray, " n"]]
+    cells: dict[str, list[str]]
     lines: list[int]
 
-    def column(self, name: str, option: str) -> Float[np.ndarray, " n"]:
-        """The column of that name. **Raises** `WrongInput` listing what there is."""
-        if name not in self.columns:
+    @property
+    def names(self) -> list[str]:
+        """What the columns are called."""
+        return list(self.cells)
+
+    def check(self, name: str, option: str) -> None:
+        """**Raises** `WrongInput` listing the columns where none is called so."""
+        if name not in self.cells:
             raise WrongInput(
-                f"{option} {name}: {self.source} has no such column; {near(name, self.columns)}"
-                f"it has {', '.join(self.columns)}"
+                f"{option} {name}: {self.source} has no such column; {near(name, self.names)}"
+                f"it has {', '.join(self.names)}"
             )
-        return self.columns[name]
+
+    def numbers(self, name: str) -> Float[np.ndarray, " n"]:
+        """The column of that name, NaN where a cell is empty. **Raises** `WrongInput` for text in a cell."""
+        values = []
+        for line, cell in zip(self.lines, self.cells[name], strict=True):
+            value = math.nan if cell.lower() in MISSING else read_number(cell)
+            if value is None or math.isinf(value):
+                raise WrongInput(
+                    f"{self.source}, line {line}, column {name!r}: {cell!r} is not a finite number (leave the cell "
+                    f"empty where a value is missing, or the column out with --ignore {name})"
+                )
+            values.append(value)
+        return np.array(values)
 
     def time_column(self, name: str | None) -> str:
         """The column of times: the one named, else t, time or year, else the first; its values increase.
@@ -43,9 +58,10 @@ class Table:
         **Raises** `WrongInput` for missing times and times that do not increase, with their lines.
         """
         if name is None:
-            plain = {column.lower(): column for column in reversed(self.columns)}
-            name = next((plain[known] for known in TIME_NAMES if known in plain), next(iter(self.columns)))
-        times = self.column(name, "--time")
+            plain = {column.lower(): column for column in reversed(self.names)}
+            name = next((plain[known] for known in TIME_NAMES if known in plain), self.names[0])
+        self.check(name, "--time")
+        times = self.numbers(name)
         for i, t in enumerate(times):
             if not math.isfinite(t):
                 raise WrongInput(
@@ -65,8 +81,7 @@ def read_table(path: str) -> Table:
 
     The first line names the columns. Empty cells, NA and NaN are missing values.
 
-    **Raises** `WrongInput` for a missing or empty file, lines with the wrong number of cells, and text in a
-    cell.
+    **Raises** `WrongInput` for a missing or empty file, and lines with the wrong number of cells.
     """
     name = "standard input" if path == "-" else path
     text = _read(path, name)
@@ -84,8 +99,10 @@ def read_table(path: str) -> Table:
     header = _header(name, *cells[0])
     if len(cells) == 1:
         raise WrongInput(f"{name} has column names but no data below them")
-    values = np.array([_numbers(name, number, header, row) for number, row in cells[1:]])
-    return Table(name, dict(zip(header, values.T, strict=True)), [number for number, _ in cells[1:]])
+    for number, row in cells[1:]:
+        _check_length(name, number, header, row)
+    columns = [list(column) for column in zip(*(row for _, row in cells[1:]), strict=True)]
+    return Table(name, dict(zip(header, columns, strict=True)), [number for number, _ in cells[1:]])
 
 
 def _read(path: str, name: str) -> str:
@@ -114,20 +131,9 @@ def _header(name: str, number: int, header: list[str]) -> list[str]:
     return header
 
 
-def _numbers(name: str, line: int, header: list[str], cells: list[str]) -> list[float]:
+def _check_length(name: str, line: int, header: list[str], cells: list[str]) -> None:
     if len(cells) != len(header):
         raise WrongInput(
             f"{name}, line {line}: {len(cells)} cells, but the first line names {len(header)} "
             f"columns ({', '.join(header)})"
         )
-    row = []
-    for column, cell in zip(header, cells, strict=True):
-        value = math.nan if cell.lower() in MISSING else read_number(cell)
-        if value is None or math.isinf(value):
-            raise WrongInput(
-                f"{name}, line {line}, column {column!r}: {cell!r} is not a finite number (leave "
-                "the cell empty where a "
-                "value is missing)"
-            )
-        row.append(value)
-    return row

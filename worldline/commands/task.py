@@ -41,12 +41,12 @@ def task_of(model: Model, table: Table, given: argparse.Namespace) -> Task:
     """
     time = table.time_column(given.time)
     controls = _controls(model, table, time, given)
-    others = [c for c in table.columns if c not in {time, *(given.control or ()), *(given.ignore or ())}]
+    others = [c for c in table.names if c not in {time, *(given.control or ()), *(given.ignore or ())}]
     for name in given.ignore or ():
-        table.column(name, "--ignore")
+        table.check(name, "--ignore")
     components, columns = _components(model, table, others, given.columns)
     measured = [i for i, column in enumerate(columns) if column is not None]
-    values = np.column_stack([table.columns[columns[i]] for i in measured])  # type: ignore[index]
+    values = np.column_stack([table.numbers(columns[i]) for i in measured])  # type: ignore[arg-type]
     _check_values(table, values, [str(columns[i]) for i in measured], given.noise)
     starts = pairs(given.start, "--start")
     system = model.system(_parameter_starts(model, starts, components))
@@ -56,7 +56,7 @@ def task_of(model: Model, table: Table, given: argparse.Namespace) -> Task:
         model,
         table.source,
         time,
-        table.columns[time],
+        table.numbers(time),
         tuple(str(columns[i]) for i in measured),
         values,
         _observe(state, measured, components),
@@ -76,12 +76,14 @@ def _controls(model: Model, table: Table, time: str, given: argparse.Namespace) 
         if model.takes_control:
             raise WrongInput(
                 f"{model.name} takes a control: name its column, --control COLUMN (of "
-                f"{', '.join(table.columns)})"
+                f"{', '.join(table.names)})"
             )
         return None
     if not model.takes_control:
         raise WrongInput(f"--control {names[0]}: {model.name} takes no control")
-    columns = [table.column(name, "--control") for name in names]
+    for name in names:
+        table.check(name, "--control")
+    columns = [table.numbers(name) for name in names]
     for name, column in zip(names, columns, strict=True):
         for row in np.flatnonzero(~np.isfinite(column)):
             raise WrongInput(
@@ -90,7 +92,7 @@ def _controls(model: Model, table: Table, time: str, given: argparse.Namespace) 
     if len(table.lines) < 2:
         raise WrongInput(f"{table.source} has one row; a sampled control needs at least two")
     values = columns[0] if len(columns) == 1 else np.column_stack(columns)
-    return Sampled(table.columns[time], values, "hold" if given.hold else "linear")
+    return Sampled(table.numbers(time), values, "hold" if given.hold else "linear")
 
 
 def _components(
@@ -101,7 +103,7 @@ def _components(
     if chosen is not None:
         for name in chosen:
             if name != UNMEASURED:
-                table.column(name, "--columns")
+                table.check(name, "--columns")
         columns = [None if name == UNMEASURED else name for name in chosen]
         components = tuple(name or f"y{i}" for i, name in enumerate(columns))
         if model.problem is not None:
@@ -126,7 +128,7 @@ def _components(
                 )
         columns = [name if name in others else None for name in components]
     if not any(columns):
-        raise WrongInput(f"{table.source} has no column of measurements: it has {', '.join(table.columns)}")
+        raise WrongInput(f"{table.source} has no column of measurements: it has {', '.join(table.names)}")
     return components, columns
 
 
@@ -182,14 +184,14 @@ def _state(
     named = {_component(name, components): value for name, value in starts.items()}
     taken = set(parameters(model.problem.system())) if model.problem is not None else set()
     for i, (name, column) in enumerate(zip(components, columns, strict=True)):
-        first = np.nan if column is None else table.columns[column][0]
+        first = np.nan if column is None else table.numbers(column)[0]
         if name in named and name not in taken:
             values[i] = named[name]
         elif np.isfinite(first):
             values[i] = first
         elif model.problem is None:
             raise WrongInput(
-                f"the first row does not give {name!r}: say where it starts, --start {name}=VALUE"
+                f"the first row does not give {name!r}: say where it starts, --start y0.{name}=VALUE"
             )
     labels = []
     for label, leaf in parameters({"y0": state}).items():
@@ -269,7 +271,7 @@ def _check_start(
 ) -> None:
     outside = np.any(start <= low) if option == "--positive" else np.any((start < low) | (start > high))
     if outside:
-        name = labels.get(label, label)
+        name = f"y0.{labels[label]}" if label in labels else label
         raise WrongInput(
             f"{option} excludes where {name} starts, {np.min(start):g}: give --start {name}=VALUE, "
             "or wider bounds"
