@@ -10,7 +10,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-import optimistix as optx
 from jaxtyping import Array, Float, PyTree
 
 from ..core.precision import default_float
@@ -99,14 +98,10 @@ class Diffrax(Solver):
         """The solver; the stages of named implicit ones are solved in another way where diffrax's own fails."""
         if not self.name or not isinstance(self.method, dfx.AbstractImplicitSolver):
             return self.method
-        finder: Any
-        if isinstance(self.method, (dfx.KenCarp3, dfx.KenCarp4, dfx.KenCarp5)):
-            # Judged by the first two rounds, as diffrax does, their stages are refused at any size of the step.
-            finder = optx.Chord(options.rtol, options.atol)  # type: ignore[arg-type]
-        elif options.dt is not None:
-            finder = PatientChord(options.rtol, options.atol)  # type: ignore[arg-type]
-        else:
+        # Judged by the first two rounds, as diffrax does, stages of KenCarp are refused at any size of the step.
+        if options.dt is None and not isinstance(self.method, (dfx.KenCarp3, dfx.KenCarp4, dfx.KenCarp5)):
             return self.method
+        finder = PatientChord(options.rtol, options.atol)  # type: ignore[arg-type]
         return eqx.tree_at(lambda m: (m.root_finder, m.root_find_max_steps), self.method, (finder, STAGE_ITERATIONS))
 
     def _run(self, problem, t0, ts, options, *, adjoint) -> dict[str, Any]:

@@ -27,17 +27,17 @@ class PatientChord(dfx.VeryChord):
     """diffrax's chord method for the equations of an implicit step, given time to settle.
 
     diffrax gives up unless two rounds are enough, because adaptive steps may be tried again with a smaller size. A
-    fixed step is tried once. Convergence is judged as in Hairer & Wanner, Solving ODEs II, IV.8.
+    fixed step is tried once. Convergence is judged as in Hairer & Wanner, Solving ODEs II, IV.8, but a change that is
+    small beside the tolerance settles it at once: the rates of two such changes are rates of rounding errors.
     """
 
     def terminate(
         self, fn: Any, y: Any, args: Any, options: Any, state: Any, tags: Any
     ) -> tuple[Array, optx.RESULTS]:
-        """Whether the error left is small beside the tolerance, or grows."""
+        """Whether the error left is small beside the tolerance, of which it is measured in units, or grows."""
         rate = state.diffsize / state.diffsize_prev
         left = state.diffsize * rate / (1 - rate)
-        rounding = 100.0 * jnp.finfo(state.diffsize.dtype).eps
-        settled = (state.diffsize < rounding) | (left > 0) & (left < self.kappa)
+        settled = (state.diffsize < self.kappa) | (left > 0) & (left < self.kappa)
         grows = ~settled & (~jnp.isfinite(rate) | (rate > 2))
         failed = state.result != optx.RESULTS.successful
         judged = state.step >= 2

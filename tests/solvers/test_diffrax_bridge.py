@@ -219,3 +219,12 @@ def test_stages_that_converge_are_not_refused(solver):
     run = wl.simulate(split, 1.0, t1=1.0, solver=solver)
     assert run.stats.steps < 100 and run.stats.rejected <= 5
     assert run.final == pytest.approx(np.exp(-9.0), abs=1e-5)
+
+
+def test_stages_whose_rounding_exceeds_the_tolerance_of_small_states():
+    # A state of 1e9 is known to 1e-7, and the absolute tolerance is 1e-9.
+    split = wl.ode.System(lambda t, y, p: 0.0 * y, implicit=lambda t, y, p: -3.0 * y)
+    for options in ({"solver": "kencarp4"}, {"solver": "kencarp4", "dt": 0.01}, {"solver": "kvaerno5", "dt": 0.01}):
+        run = wl.simulate(split, 1e9, t1=1.0, throw=False, **options)
+        assert run.status.ok and run.stats.steps <= 100
+        assert run.final == pytest.approx(1e9 * np.exp(-3.0), rel=1e-4)
