@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from .core import use_float64 as use_float64
     from .core import value_and_grad as value_and_grad
     from .core import vmap as vmap
-    from .core.lanes import lanes as lanes
     from .core import while_loop as while_loop
+    from .core.lanes import lanes as lanes
     from .physics import ode as ode
     from .sim import Bounded as Bounded
     from .sim import Experiment as Experiment
