@@ -63,9 +63,8 @@ def fit(
 
     - `observations`: what was measured; several `Observations` of one run as a list (different quantities or times), or
       `wl.Experiment`s, one for each run with its own initial state and controls.
-    - `state`: the initial state; by default the first observation, where that is the whole state, which then counts as a
-      measured value only where it is free. `controls` are those of `simulate`; `t0` is the time of the initial state, by
-      default the first time of the observations.
+    - `state`: the initial state; by default the first observation, where that is the whole state, and it is then measured
+      only where it is free; `t0`: its time, by default the first of the observations. `controls`: as in `simulate`.
     - `free`: what is unknown: names mapped to `wl.Positive()`, `wl.Bounded(lower, upper)` or `wl.Free()`, each with an
       optional `start=`; `"y0"` is the initial state, `"y0[1]"` or `"y0.q"` a part of it. Starts are the system's
       values.
@@ -82,9 +81,8 @@ def fit(
 
     **Returns** a `FitResult`; one whose `success` is False when the search did not converge.
 
-    **Raises** `UnknownParameter` for unknown names; `ValueError` for bounds that exclude the start, data that do not
-    fit the model, observations before `t0`, controls that do not cover them, and systems with noise; `SimulationError`
-    when no starting point could be simulated.
+    **Raises** `UnknownParameter` for unknown names; `ValueError` for bounds that exclude the start, data, times and
+    controls that do not fit the model, and systems with noise; `SimulationError` when no start could be simulated.
     """
     began = time.perf_counter()
     check_system(system)
@@ -93,8 +91,7 @@ def fit(
     known = sigma_known(experiments)
     states = [as_state(e.initial_state()) for e in experiments]
     unknowns = Unknowns(system, states, free)
-    limit = MOST_STEPS if max_steps is None else int(max_steps)
-    options = {"solver": solver, "rtol": rtol, "atol": atol, "dt": dt, "max_steps": limit}
+    options = {"solver": solver, "rtol": rtol, "atol": atol, "dt": dt, "max_steps": int(max_steps or MOST_STEPS)}
     residuals = Residuals(unknowns, experiments, options)
     check_tolerance(tolerance, residuals.dtype)
     check_counts(len(residuals.times), residuals.given, unknowns)
