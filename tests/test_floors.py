@@ -17,8 +17,8 @@ from source_tree import FLOORS, PYPROJECT, ROOT, library_files, module_name, syn
 FOLDERS_OUTSIDE = ("tests", "examples", "benchmarks", "docs")
 # What tests may import beside `worldline` itself; examples and benchmarks use the front door alone.
 PUBLIC_SUBMODULES = ("worldline.core", "worldline.ode", "worldline.solvers", "worldline.validation")
-# A compiler is tested stage by stage, and its stages are public to nobody else.
-STAGES = "worldline.core.lanes"
+# Some rooms are tested stage by stage; their stages are public to nobody else.
+STAGES = {("core", "lanes"): "worldline.core.lanes", ("fit",): "worldline.sim.fit"}
 
 MODULES = {module_name(path) for path in library_files()}
 
@@ -125,7 +125,7 @@ def test_everything_else_uses_the_front_door() -> None:
     for path in outside_files():
         allowed = ("worldline", *(PUBLIC_SUBMODULES if path.parts[0] == "tests" else ()))
         for line, target in imported_modules_outside(path):
-            if target.startswith(STAGES) and path.parts[:3] == ("tests", "core", "lanes"):
+            if path.parts[0] == "tests" and target.startswith(STAGES.get(path.parts[1:-1], "-")):
                 continue
             if target.split(".")[0] in FLOORS and target not in allowed:
                 faults.append(f"{path}:{line} imports {target}; it may import {', '.join(allowed)}")

@@ -31,18 +31,23 @@ class Writer:
         return self.b.pure(scalar, self.uniform, text)
 
     def add(self, x: Element, y: Element) -> Register:
+        """x + y, not fused."""
         return self.binary("fadd", x, y)
 
     def sub(self, x: Element, y: Element) -> Register:
+        """x - y, not fused."""
         return self.binary("fsub", x, y)
 
     def mul(self, x: Element, y: Element) -> Register:
+        """x y, not fused."""
         return self.binary("fmul", x, y)
 
     def div(self, x: Element, y: Element) -> Register:
+        """x / y."""
         return self.binary("fdiv", x, y)
 
     def neg(self, x: Element) -> Register:
+        """-x."""
         return self.b.pure(self.scalar, self.uniform, f"fneg {self.type} {self.text(x)}")
 
     def compare(self, condition: str, x: Element, y: Element) -> Register:
