@@ -15,7 +15,7 @@ from .arithmetic import choose, compare, is_uniform, maximum, minimum, number
 from .arrays import Memory, Registers, Value, scalar_of
 from .builder import Element, Register
 from .indexing import both, same_for_all
-from .structure import reshape
+from .structure import broadcast_in_dim, elementwise, reduction, reshape
 from .uniformity import open_jaxpr, scan_counts, scan_varies, varying_results, while_varies
 
 if TYPE_CHECKING:
@@ -103,7 +103,10 @@ def scan(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
 
 
 def while_loop(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
-    """`lax.while_loop`: goes on while any active lane does; lanes that are done keep their values."""
+    """`lax.while_loop`: goes on while any active lane does; lanes that are done keep their values.
+
+    Under `vmap` the condition is an array: the loop goes on while any of it holds, and rows that are done stay.
+    """
     nc, nb, b = params["cond_nconsts"], params["body_nconsts"], emitter.b
     body, _ = open_jaxpr(params["body_jaxpr"])
     varying = while_varies(params, [not same_for_all(x) for x in xs])
@@ -115,20 +118,32 @@ def while_loop(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
     with b.scope():
         state = slots.get()
         with emitter.kept([*xs[:nc], *state]):
-            active = emitter.store.element(emitter.run(params["cond_jaxpr"], [*xs[:nc], *state])[0], 0)
+            goes_on = emitter.run(params["cond_jaxpr"], [*xs[:nc], *state])[0]
+        rows = goes_on.shape
+        active = emitter.store.element(reduction("or")(emitter.store, {"axes": range(len(rows))}, goes_on), 0)
         each = None
         if not is_uniform(active):
             each = active if emitter.mask is None else both(emitter.store, active, emitter.mask)
         b.branch(b.any(active if each is None else each), inside, end)
         b.begin(inside)
         before, emitter.mask = emitter.mask, emitter.mask if each is None else each
-        with emitter.kept(xs[: nc + nb]):
+        with emitter.kept([*xs[: nc + nb], *(state if rows else [])]):
             after = emitter.run(params["body_jaxpr"], [*xs[nc : nc + nb], *state])
+            if rows:
+                after = [_by_rows(emitter, goes_on, new, old) for new, old in zip(after, state, strict=True)]
         emitter.mask = before
         slots.set(after, each)
         b.go(head)
     b.begin(end)
     return slots.get()
+
+
+def _by_rows(emitter: Emitter, which: Value, new: Value, old: Value) -> Value:
+    """The new value in the rows (along the first axes) for which a condition holds, the old one in others."""
+    store, scalar = emitter.store, scalar_of(new.dtype)
+    wide = broadcast_in_dim(store, {"shape": new.shape, "broadcast_dimensions": range(len(which.shape))}, which)
+    rule = lambda w, yes, no: choose(store.b, scalar, w, yes, no)
+    return elementwise(store, new.shape, new.dtype, rule, [wide, new, old])
 
 
 def cond(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:

@@ -227,9 +227,14 @@ def _lanes(*xs: Array, jaxpr: Any, laned: Sequence[bool], **_: Any) -> list[Arra
 
 def _top_k(x: Array, *, k: int, axis: int = -1, **_: Any) -> tuple[Array, Array]:
     """The k largest along an axis and where they stand, the first of equals first."""
-    places = lax.broadcasted_iota(jnp.int32, x.shape, axis % x.ndim)
-    ordered, places = lax.sort((x, -places), dimension=axis % x.ndim, num_keys=2)
-    return tuple(lax.slice_in_dim(jnp.flip(y, axis), 0, k, axis=axis) for y in (ordered, -places))  # type: ignore[return-value]
+    axis, key = axis % x.ndim, x
+    if jnp.issubdtype(x.dtype, jnp.floating):  # by their bits: -0 before 0, as XLA has it
+        bits = lax.bitcast_convert_type(x, f"int{8 * x.dtype.itemsize}")
+        key = jnp.where(bits < 0, bits ^ jnp.iinfo(bits.dtype).max, bits)
+    places = lax.broadcasted_iota(jnp.int32, x.shape, axis)
+    _, places, ordered = lax.sort((key, -places, x), dimension=axis, num_keys=2)
+    first = lambda y: lax.slice_in_dim(jnp.flip(y, axis), 0, k, axis=axis)
+    return first(ordered), first(-places)
 
 
 DECOMPOSED: dict[str, Callable[..., Any]] = {
