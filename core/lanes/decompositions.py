@@ -232,7 +232,7 @@ def _top_k(x: Array, *, k: int, axis: int = -1, **_: Any) -> tuple[Array, Array]
         bits = lax.bitcast_convert_type(x, f"int{8 * x.dtype.itemsize}")
         key = jnp.where(bits < 0, bits ^ jnp.iinfo(bits.dtype).max, bits)
     places = lax.broadcasted_iota(jnp.int32, x.shape, axis)
-    _, places, ordered = lax.sort((key, -places, x), dimension=axis, num_keys=2)
+    places, ordered = lax.sort((key, -places, x), dimension=axis, num_keys=2)[1:]
     first = lambda y: lax.slice_in_dim(jnp.flip(y, axis), 0, k, axis=axis)
     return first(ordered), first(-places)
 
