@@ -23,6 +23,9 @@ def cooling(t, y, p):
 def explosion(t, y, p):
     return p["speed"] * y**2
 
+def undefined(t, y, p):
+    return p["speed"] * jnp.sqrt(-1.0 - y)
+
 def driven(t, y, p, u):
     return p["gain"] * u - y
 
@@ -286,7 +289,7 @@ def test_other_input_that_cannot_be_fitted(refused, table, tmp_path):
 
 def test_a_start_that_cannot_be_simulated_fails(refused, table):
     data = table("t,y\n0,1\n1,2\n2,3\n3,4\n")
-    line = refused("fit", "model.py:explosion", data, "--start", "speed=1", "--free", "speed", code=1)
+    line = refused("fit", "model.py:undefined", data, "--start", "speed=1", "--free", "speed", code=1)
     assert "the run at the start of the fit failed" in line and "--start" in line
 
 
