@@ -15,6 +15,7 @@ from enum import IntEnum
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+from scipy.linalg import lapack  # JAX needs it too, for the first stiff step: better now than in a user's first run
 
 Evaluate = Callable[[Float[np.ndarray, "k n"]], tuple[ArrayLike, ArrayLike]]
 
@@ -228,8 +229,6 @@ class Descent:
 
     def _factorise(self, free: NDArray) -> None:
         """Singular values and directions of the scaled Jacobian of the free unknowns, and the residuals along them."""
-        from scipy.linalg import lapack  # 0.1 s to import, which only fits shall spend
-
         self._free = free
         scale = self._scale[free]
         n = scale.size

@@ -4,9 +4,9 @@ import json
 import subprocess
 import sys
 
-# Beside jax and diffrax in the same process, so that a slow or busy machine slows both. Measured: 0.15.
+# Beside jax and diffrax in the same process, so that a slow or busy machine slows both. Measured: 0.25.
 SHARE_ALLOWED = 0.5
-ONLY_WHEN_USED = ("matplotlib", "pandas", "scipy.linalg", "scipy.optimize", "scipy.integrate", "tqdm", "mujoco", "ase")
+ONLY_WHEN_USED = ("matplotlib", "pandas", "scipy.optimize", "scipy.integrate", "tqdm", "mujoco", "ase")
 
 SCRIPT = f"""
 import json, sys, time
