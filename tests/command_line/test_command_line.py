@@ -23,9 +23,6 @@ def cooling(t, y, p):
 def explosion(t, y, p):
     return p["speed"] * y**2
 
-def undefined(t, y, p):
-    return p["speed"] * jnp.sqrt(-1.0 - y)
-
 def driven(t, y, p, u):
     return p["gain"] * u - y
 
@@ -34,6 +31,9 @@ def two_arguments(t, y):
 
 def broken(t, y, p):
     return nonsense(y)
+
+def undefined(t, y, p):
+    return p["speed"] * jnp.sqrt(-1.0 - y)
 """
 
 # Leaves a file beside itself when a run begins to compute, not only to compile.
