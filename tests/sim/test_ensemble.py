@@ -174,3 +174,17 @@ def test_hundreds_of_runs_in_words():
     many = wl.ensemble(lambda y0: wl.simulate(explosion(), y0, t1=0.5))(jnp.linspace(0.1, 2.2, 300))
     assert "300 runs" in repr(many) and "ok, " in repr(many)
     assert many.status.count()[wl.core.Code.OK] == int(many.status.ok.sum()) < 300
+
+
+def test_events_and_their_derivatives_in_native_lanes():
+    """A ball that falls from h lands at sqrt(2 h / g), its derivative 1 / sqrt(2 h g)."""
+    falling = wl.ode.System(
+        lambda t, y, p: wl.stack(y[1], -p["g"]), {"g": 9.81}, event=wl.ode.Event(lambda t, y, p: y[0], -1)
+    )
+    landing = wl.ensemble(lambda h: wl.simulate(falling, wl.stack(h, 0.0), t1=5.0))
+    heights = jnp.linspace(1.0, 10.0, 20)
+    runs = landing(heights)
+    assert (runs.stats.lanes > 0).all() and "in native lanes" in repr(runs)
+    np.testing.assert_allclose(runs.event.t, np.sqrt(2 * heights / 9.81), rtol=1e-12)  # a parabola: exact but for rounding
+    slope = jax.grad(lambda h: jnp.sum(landing(h).event.t))(heights)
+    np.testing.assert_allclose(slope, 1 / np.sqrt(2 * heights * 9.81), rtol=1e-12)
