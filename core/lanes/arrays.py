@@ -19,6 +19,8 @@ from .builder import Builder, Element, Register
 REGISTER_ELEMENTS = 128  # arrays up to this size are in registers: 6 x 6 matrices and their products are
 STACK_BYTES = 4096  # a memory array up to this size is on the stack, a larger one in the workspace
 STACK_TOTAL = 262_144  # and all that is on the stack together stays within this
+THREAD_STACK_BYTES = 1024  # the same two for the thread of a GPU, whose stack is its share of the device's memory
+THREAD_STACK_TOTAL = 32_768
 
 _SCALARS = {"bool": "i1", "float32": "float", "float64": "double"} | {
     f"{sign}int{bits}": f"i{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
@@ -93,8 +95,9 @@ def is_small(shape: tuple[int, ...]) -> bool:
 class Store:
     """Makes memory for the arrays of one program and reads and writes it."""
 
-    def __init__(self, b: Builder):
+    def __init__(self, b: Builder, threads: bool = False):
         self.b = b
+        self.threads = threads  # whether a lane is a thread: threads share one workspace, their elements side by side
         self.workspace = 0  # bytes asked for, all large arrays of the program together
         self._stack = 0
         self._tables: dict[tuple, Memory] = {}
@@ -107,13 +110,30 @@ class Store:
         itemsize = max(np.dtype(dtype).itemsize, 1)
         stride = itemsize if uniform else itemsize * self.b.width
         size = max(math.prod(shape), 1) * stride
-        if size <= STACK_BYTES and self._stack + size <= STACK_TOTAL:
+        most, total = (THREAD_STACK_BYTES, THREAD_STACK_TOTAL) if self.threads else (STACK_BYTES, STACK_TOTAL)
+        if size <= most and self._stack + size <= total:
             self._stack += size
             return Memory(self.b.alloca(f"[{size} x i8]"), tuple(shape), np.dtype(dtype), stride, uniform)
+        begin, self.workspace = self.workspace, self.workspace + (size + 63) // 64 * 64
+        if self.threads:
+            return self._beside(begin, shape, np.dtype(dtype), itemsize, uniform)
         place = self.b.new("ptr", True)
-        self.b.entry.append(f"{place.name} = getelementptr i8, ptr %workspace, i64 {self.workspace}")
-        self.workspace += (size + 63) // 64 * 64
+        self.b.entry.append(f"{place.name} = getelementptr i8, ptr %workspace, i64 {begin}")
         return Memory(place, tuple(shape), np.dtype(dtype), stride, uniform)
+
+    def _beside(self, begin: int, shape: tuple[int, ...], dtype: np.dtype, itemsize: int, uniform: bool) -> Memory:
+        """Memory in the workspace of all threads: element k of neighbouring threads at neighbouring places, so that a
+        GPU reads them at once."""
+        names = [self.b.new("i64", True) for _ in range(3)]
+        array, own, stride = (register.name for register in names)
+        base, place = self.b.new("ptr", True), self.b.new("ptr", True)
+        self.b.entry += [
+            f"{array} = mul i64 %threads, {begin}", f"{own} = mul i64 %thread, {itemsize}",
+            f"{stride} = mul i64 %threads, {itemsize}",
+            f"{base.name} = getelementptr i8, ptr %workspace, i64 {array}",
+            f"{place.name} = getelementptr i8, ptr {base.name}, i64 {own}",
+        ]  # fmt: skip
+        return Memory(place, tuple(shape), dtype, names[2], uniform)
 
     def table(self, values: np.ndarray) -> Memory:
         """A constant array as a table in the program, the same for all lanes."""
@@ -154,7 +174,7 @@ class Store:
         """Element k, uniform."""
         scalar = scalar_of(m.dtype)
         stored = "i8" if scalar == "i1" else scalar
-        align = 1 if isinstance(m.stride, Register) else m.dtype.itemsize
+        align = m.dtype.itemsize
         loaded = self.b.load(self.address(m, k), stored, m.uniform, align)
         if scalar != "i1":
             return loaded
@@ -164,7 +184,7 @@ class Store:
     def write(self, m: Memory, k: Element, x: Element) -> None:
         """Set element k, uniform."""
         scalar = scalar_of(m.dtype)
-        align = 1 if isinstance(m.stride, Register) else m.dtype.itemsize
+        align = m.dtype.itemsize
         if scalar == "i1":
             text = f"zext {self.b.type('i1', m.uniform)} {self.b.operand(x, 'i1', m.uniform)} to {self.b.type('i8', m.uniform)}"
             x, scalar = self.b.pure("i8", m.uniform, text), "i8"

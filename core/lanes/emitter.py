@@ -27,9 +27,9 @@ from .uniformity import inner_jaxpr, open_jaxpr
 class Emitter:
     """Writes the code of jaxprs. `mask` is the condition under which lanes are active; None while all are."""
 
-    def __init__(self, b: Builder):
+    def __init__(self, b: Builder, threads: bool = False):
         self.b = b
-        self.store = Store(b)
+        self.store = Store(b, threads)
         self.mask: Element | None = None
         self.store.claim = self.claim
         self.slots: dict[str, Element | None] = {}  # memory that loops carry, and the mask under which it was made
@@ -220,14 +220,17 @@ for _name in ("cumsum", "cumprod", "cummax", "cummin"):
     STRUCTURAL[_name] = structure.cumulative(_name)
 
 
-def emit_group(jaxpr: Any, laned: Sequence[bool], width: int) -> tuple[str, int]:
+def emit_group(jaxpr: Any, laned: Sequence[bool], width: int, threads: bool = False) -> tuple[str, int]:
     """The assembly of `lanes_group`, which computes `width` lanes of a jaxpr beginning with lane `%first`.
+
+    With `threads`, for GPUs, where the width is 1, it also takes which of how many threads it runs in: these share the
+    workspace.
 
     `jaxpr` is closed, without constants of its own; `laned` says which arguments have an axis of lanes, the last.
     Returns the text of the module and the bytes of workspace that a group needs.
     """
     b = Builder(width)
-    emitter = Emitter(b)
+    emitter = Emitter(b, threads)
     store = emitter.store
     arguments = []
     for k, (v, has_lanes) in enumerate(zip(jaxpr.jaxpr.invars, laned, strict=True)):
@@ -239,7 +242,8 @@ def emit_group(jaxpr: Any, laned: Sequence[bool], width: int) -> tuple[str, int]
     for k, (v, result) in enumerate(zip(jaxpr.jaxpr.outvars, results, strict=True)):
         store.copy(result, _buffer(b, len(arguments) + k, v.aval, True))
     b.do("ret void")
-    signature = "void @lanes_group(ptr noalias %buffers, i64 %lanes, i64 %first, ptr noalias %workspace)"
+    more = ", i64 %thread, i64 %threads" if threads else ""
+    signature = f"void @lanes_group(ptr noalias %buffers, i64 %lanes, i64 %first, ptr noalias %workspace{more})"
     declarations = "\n".join([*b.globals, *b.declarations.values()])
     return f"{declarations}\n\n{b.function(signature)}", store.workspace
 
