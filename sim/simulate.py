@@ -79,10 +79,13 @@ def simulate(
         )
     state = as_state(state)
     dtype = _dtype(state)
+    given_start = t0 is not None
     t0, ts, dt = _times(ts, t0, t1, dt, steps, dtype)
+    # Outputs at the start and the end alone, or at every fixed step: no state within a step is asked for.
+    landing = steps is not None or ts.shape[0] <= (1 if given_start else 2)
     controls = as_signal(controls)
     _check_controls(controls, t0, ts)
-    options = _options(dtype, rtol, atol, dt, key, gradient, max_steps)
+    options = _options(dtype, rtol, atol, dt, key, gradient, max_steps, landing)
     chosen = choose_solver(solver)
     arguments = (system, state, controls, t0, ts, options, chosen)
     traced = any(_traced(leaf) for leaf in jax.tree.leaves(arguments))
@@ -118,7 +121,7 @@ def _refuse_invalid_times(solution: Solution, t0: Any, ts: Any, dt: Any, control
 
 
 def _options(
-    dtype: np.dtype, rtol: Any, atol: Any, dt: Any, key: Any, gradient: str, max_steps: int | Array
+    dtype: np.dtype, rtol: Any, atol: Any, dt: Any, key: Any, gradient: str, max_steps: int | Array, landing: bool
 ) -> Options:
     if gradient not in GRADIENTS:
         raise ValueError(f"gradient={gradient!r}: write 'auto', 'forward' or 'reverse'.")
@@ -133,7 +136,7 @@ def _options(
                 f"{name} has shape {value.shape}: it must be one number. Where components differ in size, scale them."
             )
     check_tolerances(rtol, atol, dtype)
-    return Options(rtol, atol, dt=dt, max_steps=max_steps, key=_as_key(key), gradient=gradient)
+    return Options(rtol, atol, dt=dt, max_steps=max_steps, key=_as_key(key), gradient=gradient, landing=landing)
 
 
 def as_state(state: PyTree) -> PyTree:

@@ -13,26 +13,43 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..core.status import Code, Status
 from .events import locate_event
-from .integrate import EXPLICIT, STIFF, Method, Progress, advance, advance_by, start
+from .integrate import Progress, Run, advance, advance_by, start
+from .one_step import Method
 from .problems import FlatField, InitialValueProblem, Options, Solution, Solver, Stats
+from .rosenbrock import RODAS5P
+from .runge_kutta import runge_kutta
 from .sensitivity import count_outputs, differentiable, hoisted
 from .step_control import StepControl
+from .tableaux import DOPRI5, DOPRI8, RK4, TSIT5
 
-METHODS: dict[str, tuple[Method, ...]] = {"auto": (EXPLICIT, STIFF), "tsit5": (EXPLICIT,), "rodas5p": (STIFF,)}
+_EXPLICIT = {pair.name: runge_kutta(pair) for pair in (TSIT5, DOPRI5, DOPRI8, RK4)}
+METHODS: dict[str, tuple[Method, ...]] = {
+    "auto": (_EXPLICIT["tsit5"], RODAS5P),
+    "rodas5p": (RODAS5P,),
+    **{name: (method,) for name, method in _EXPLICIT.items()},
+}
 
 
 class Adaptive(Solver):
     """One-step methods with error control and dense output.
 
     `"auto"` starts with the explicit pair Tsit5 and hands over to the stiff method Rodas5P when steps turn out to be
-    limited by stability instead of accuracy; `"tsit5"` and `"rodas5p"` stay with one. With `options.dt` steps are
+    limited by stability instead of accuracy; other names of `METHODS` stay with one. With `options.dt` steps are
     fixed, and `"auto"` is Tsit5.
     """
 
     name: str = eqx.field(static=True, default="auto")
 
     def methods(self, options: Options) -> tuple[Method, ...]:
-        """The methods of a run, in the order in which they take over."""
+        """The methods of a run, in the order in which they take over.
+
+        **Raises** `ValueError` for adaptive steps with a method that does not estimate its error.
+        """
+        if options.dt is None and not METHODS[self.name][0].estimates:
+            raise ValueError(
+                f"solver={self.name!r} does not estimate its error, so that its steps must be fixed: pass dt=0.01, or "
+                "solver='tsit5' for adaptive steps."
+            )
         return METHODS[self.name][:1] if options.dt is not None else METHODS[self.name]
 
     def solve(
@@ -63,15 +80,14 @@ def begin(
 ) -> tuple[Progress, Array]:
     """The progress of a run at its start, and rows for its outputs, still empty."""
     _check(problem)
-    field = _flat(problem)
+    run = _as_run(problem, ts, options, methods)
     y0 = ravel_pytree(problem.state)[0]
-    progress = start(field, t0, y0, ts[-1] - t0, _control(options), methods[0].order)
-    return progress, jnp.full((ts.shape[0], y0.shape[0]), jnp.nan, y0.dtype)
+    return start(run, t0, y0), jnp.full((ts.shape[0], y0.shape[0]), jnp.nan, y0.dtype)
 
 
 def go_on(
     problem: InitialValueProblem,
-    run: tuple[Progress, Array],
+    state: tuple[Progress, Array],
     ts: Array,
     budget: Int[Array, ""],
     options: Options,
@@ -82,9 +98,9 @@ def go_on(
 
     Returns the solution so far, where it stands, and whether it goes on, by the method `progress.method`.
     """
-    field = _flat(problem)
-    progress, rows = advance_by(number, field, run[0], ts, run[1], _control(options), budget, methods)
-    solution = _solution(problem, _conclude(field, progress, ts, rows), methods)
+    run = _as_run(problem, ts, options, methods)
+    progress, rows = advance_by(number, run, *state, budget)
+    solution = _solution(problem, _conclude(run, progress, rows), methods)
     return solution, progress, rows, progress.unfinished(ts.shape[0])
 
 
@@ -96,32 +112,29 @@ def _check(problem: InitialValueProblem) -> None:
         )
 
 
-def _flat(problem: InitialValueProblem) -> FlatField:
-    return FlatField(problem, ravel_pytree(problem.state)[1])
-
-
-def _control(options: Options) -> StepControl:
+def _as_run(
+    problem: InitialValueProblem, ts: Array, options: Options, methods: tuple[Method, ...], gradient: Any = "forward"
+) -> Run:
     dt = None if options.dt is None else jax.lax.stop_gradient(options.dt)
-    return StepControl(rtol=options.rtol, atol=options.atol, dt=dt)
+    control = StepControl(rtol=options.rtol, atol=options.atol, dt=dt)
+    field = FlatField(problem, ravel_pytree(problem.state)[1])
+    return Run(field, ts, control, methods, options.landing, gradient)
 
 
 def _run(problem, t0, ts, options, *, methods, gradient) -> dict[str, Any]:
-    field = _flat(problem)
-    progress, rows = begin(problem, t0, ts, options, methods)
-    progress, rows = advance(
-        field, progress, ts, rows, _control(options), jnp.asarray(options.max_steps), methods, gradient
-    )
-    return _conclude(field, progress, ts, rows)
+    run = _as_run(problem, ts, options, methods, gradient)
+    progress, rows = advance(run, *begin(problem, t0, ts, options, methods), jnp.asarray(options.max_steps))
+    return _conclude(run, progress, rows)
 
 
-def _conclude(field: FlatField, progress: Progress, ts: Array, rows: Array) -> dict[str, Any]:
+def _conclude(run: Run, progress: Progress, rows: Array) -> dict[str, Any]:
     """The end of a run as plain arrays: event, last state, status."""
     final, event = rows[-1], None
-    if field.problem.event is not None:
-        event, at_event = locate_event(field, progress)
-        rows = jnp.where((event.happened & (ts > event.t))[:, None], jnp.nan, rows)
+    if run.has_events:
+        event, at_event = locate_event(run, progress)
+        rows = jnp.where((event.happened & (run.ts > event.t))[:, None], jnp.nan, rows)
         final = jnp.where(event.happened, at_event, final)
-    code = jnp.where(progress.unfinished(ts.shape[0]), Code.STEP_LIMIT, progress.code)
+    code = jnp.where(progress.unfinished(run.ts.shape[0]), Code.STEP_LIMIT, progress.code)
     final = jnp.where(code == Code.OK, final, jnp.nan)
     return {
         "rows": rows,

@@ -8,26 +8,29 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .integrate import EVENT_PARTS, Progress, crossed, evaluate_dense, event_values
-from .problems import EventRecord, FlatField
+from .integrate import EVENT_PARTS, Progress, Run, crossed, event_values
+from .one_step import DenseOutput, dense_output
+from .problems import EventRecord
 
 BISECTIONS = 60
 
 
-def locate_event(field: FlatField, progress: Progress) -> tuple[EventRecord, Float[Array, " n"]]:
+def locate_event(run: Run, progress: Progress) -> tuple[EventRecord, Float[Array, " n"]]:
     """The earliest event of the last step and the state there.
 
     The root of g(t, y(t)) on the step's interpolant is found by bisection. Newton steps from there, which do not move
     it, give it the derivatives of the implicit function theorem, dt/dp = -(dg/dp + dg/dy dy/dp) / (dg/dt + dg/dy
     dy/dt).
     """
-    left, width = jax.lax.stop_gradient((progress.left, progress.width))
-    frozen = jax.lax.stop_gradient(progress)
+    field = run.field
+    state = dense_output(field, progress.last, run.methods)
+    frozen = jax.lax.stop_gradient(state)
+    left, width = frozen.step.left, frozen.step.width
 
-    def values(t: Array, run: Progress) -> Array:
-        return field.events(t, evaluate_dense(run, t))
+    def values(t: Array, state: DenseOutput) -> Array:
+        return field.events(t, state(t))
 
-    grid = jax.lax.stop_gradient(event_values(field, frozen, values(left, frozen)))
+    grid = jax.lax.stop_gradient(event_values(field, progress, frozen, values(left, frozen)))
     part = jnp.argmax(crossed(grid, field.problem.event_direction), axis=0)  # the first, for each event function
     sign_at_left = jnp.sign(jnp.take_along_axis(grid, part[None], axis=0)[0])
 
@@ -45,14 +48,14 @@ def locate_event(field: FlatField, progress: Progress) -> tuple[EventRecord, Flo
     found = left + high[index] * width
     # Each Newton step doubles the order to which derivatives hold: after two, third derivatives do. Their values stay
     # at the root found, which they would only disturb by rounding.
-    t = _newton(_newton(found, values, progress, index), values, progress, index)
+    t = _newton(_newton(found, values, state, index), values, state, index)
     happened = jnp.any(progress.fired)
     record = EventRecord(index=jnp.where(happened, index, -1).astype(jnp.int32), t=jnp.where(happened, t, jnp.nan))
-    return record, jnp.where(happened, evaluate_dense(progress, jnp.where(happened, t, progress.t)), progress.y)
+    return record, jnp.where(happened, state(jnp.where(happened, t, progress.t)), progress.y)
 
 
-def _newton(t: Array, values: Callable, progress: Progress, index: Array) -> Array:
+def _newton(t: Array, values: Callable, state: DenseOutput, index: Array) -> Array:
     """t - g / (dg/dt), its value t and its derivatives those of the quotient."""
-    residual, slope = jax.jvp(lambda t: values(t, progress)[index], (t,), (jnp.ones_like(t),))
+    residual, slope = jax.jvp(lambda t: values(t, state)[index], (t,), (jnp.ones_like(t),))
     residual = residual - jax.lax.stop_gradient(residual)
     return t - residual / jnp.where(slope == 0.0, 1.0, slope)

@@ -1,9 +1,8 @@
-"""The adaptive time loop: steps, acceptance, outputs between steps, switch to a stiff method, events, status."""
+"""The adaptive time loop: steps, acceptance, outputs, switch to a stiff method, events, status."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import equinox as eqx
@@ -13,11 +12,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..core.loops import scan, while_loop
 from ..core.status import Code
+from .one_step import DenseOutput, LastStep, Method, dense_output, standing
 from .problems import FlatField
-from .rosenbrock import ORDER as RODAS5P_ORDER
-from .rosenbrock import rosenbrock_step
-from .runge_kutta import DENSE_TERMS, TSIT5, runge_kutta_step
-from .step_control import StepControl, same_time, too_small
+from .step_control import StepControl, log_norm, same_time, too_small
 
 # Tsit5 is stable for h |lambda| up to 3.5 in most of the left half plane (2.7 five degrees off the imaginary axis), and
 # step control holds a stiff run right there. The estimate from the probe comes out smaller, by the share of the slow
@@ -34,31 +31,33 @@ CHECKPOINT_BYTES = 2**28
 FEWEST_CHECKPOINTS, MOST_CHECKPOINTS = 4, 256
 # Parts of a step in which event functions are looked at, so that a there and back within one step is seen.
 EVENT_PARTS = 4
+LEAST_LOG_ERROR = -9.2  # of an accepted step, as the control of the next one sees it: an error of 1e-4
 
 
-@dataclass(frozen=True, eq=False)
-class Method:
-    """A one-step method: its name, order, and step function (field, t, y, f, h, sizes of y) -> Proposal."""
+class Run(eqx.Module):
+    """What stays the same all through a run: field, output times, control of steps, methods, way to differentiate.
 
-    name: str
-    order: int
-    step: Callable
+    With `landing` every output time is the end of a step; then the state within steps is not needed.
+    """
 
+    field: FlatField
+    ts: Float[Array, " k"]
+    control: StepControl
+    methods: tuple[Method, ...] = eqx.field(static=True)
+    landing: bool = eqx.field(static=True)
+    gradient: Literal["forward", "reverse"] = eqx.field(static=True, default="forward")
 
-def _tsit5_step(field, t, y, f, h, scale):
-    del scale  # explicit steps solve no equations
-    return runge_kutta_step(TSIT5, field, t, y, f, h)
-
-
-EXPLICIT = Method("tsit5", TSIT5.order, _tsit5_step)
-STIFF = Method("rodas5p", RODAS5P_ORDER, rosenbrock_step)
+    @property
+    def has_events(self) -> bool:
+        """Whether an event may end the run."""
+        return self.field.problem.event is not None
 
 
 class Progress(eqx.Module):
     """Everything a run carries from one attempted step to the next, so that it can be continued bit for bit.
 
-    The clock stands at `t + lag`: adding a step to a large time loses digits of the step, and `lag` keeps them. The last
-    step began at `left + left_lag` and had the length `width`.
+    The clock stands at `t + lag`: adding a step to a large time loses digits of the step, and `lag` keeps them.
+    `log_error` is the logarithm of the last step's error norm, `last` that step, where outputs or events need it.
     """
 
     t: Float[Array, ""]
@@ -66,11 +65,8 @@ class Progress(eqx.Module):
     y: Float[Array, " n"]
     f: Float[Array, " n"]
     h: Float[Array, ""]
-    error: Float[Array, ""]
-    left: Float[Array, ""]
-    left_lag: Float[Array, ""]
-    width: Float[Array, ""]
-    dense: Float[Array, "5 n"]
+    log_error: Float[Array, ""]
+    last: LastStep | None
     events: Float[Array, " m"]
     fired: Bool[Array, " m"]
     method: Int[Array, ""]
@@ -92,85 +88,62 @@ class Progress(eqx.Module):
         return self.running & (self.saved < count)
 
 
-def start(
-    field: FlatField,
-    t0: Float[Array, ""],
-    y0: Float[Array, " n"],
-    span: Float[Array, ""],
-    control: StepControl,
-    order: int,
-) -> Progress:
-    """The beginning of a run at (t0, y0) over a length of time `span`."""
-    f = field(t0, y0)
-    events = field.events(t0, y0)
-    one, count = jnp.ones_like(t0), jnp.zeros((), jnp.int32)
+def start(run: Run, t0: Float[Array, ""], y0: Float[Array, " n"]) -> Progress:
+    """The beginning of a run at (t0, y0)."""
+    f = run.field(t0, y0)
+    events = run.field.events(t0, y0)
+    zero, count = jnp.zeros_like(t0), jnp.zeros((), jnp.int32)
+    span = jax.lax.stop_gradient(run.ts[-1] - t0)
     finite = jnp.all(jnp.isfinite(f)) & jnp.all(jnp.isfinite(y0))
     return Progress(
-        t=t0, lag=jnp.zeros_like(t0), y=y0, f=f, h=control.first_step(field, t0, y0, f, jax.lax.stop_gradient(span), order),
-        error=one, left=t0, left_lag=jnp.zeros_like(t0), width=one,
-        # Of width one, with the slope of the field: so the output at t0 has the right derivative by its time.
-        dense=jnp.concatenate([y0[None], f[None], jnp.zeros((DENSE_TERMS - 2, y0.shape[0]), y0.dtype)]),
+        t=t0, lag=zero, y=y0, f=f, h=run.control.first_step(run.field, t0, y0, f, span, run.methods[0].order),
+        log_error=zero, last=None if run.landing and not run.has_events else standing(t0, y0, f, run.methods),
         events=events, fired=jnp.zeros(events.shape, bool),
         method=count, votes=count, calm=count, switched=jnp.full_like(t0, jnp.nan),
         steps=count, rejected=count, saved=count,
         code=jnp.where(finite, Code.OK, Code.NON_FINITE).astype(jnp.int32),
-    )
+    )  # fmt: skip
 
 
 def advance(
-    field: FlatField,
-    progress: Progress,
-    ts: Float[Array, " k"],
-    rows: Float[Array, "k n"],
-    control: StepControl,
-    budget: Int[Array, ""],
-    methods: tuple[Method, ...],
-    gradient: Literal["forward", "reverse"] = "forward",
+    run: Run, progress: Progress, rows: Float[Array, "k n"], budget: Int[Array, ""]
 ) -> tuple[Progress, Float[Array, "k n"]]:
     """Go on until every output time is reached, the run ends, or `budget` steps have been attempted in all.
 
     The methods take their turns, each for the rest of the run or until it hands over to the next.
     """
-    state = advance_by(0, field, progress, ts, rows, control, budget, methods, gradient)
-    for number in range(1, len(methods)):
+    state = advance_by(0, run, progress, rows, budget)
+    for number in range(1, len(run.methods)):
 
         def go_on(state: tuple) -> tuple:
-            return advance_by(number, field, state[0], ts, state[1], control, budget, methods, gradient)
+            return advance_by(number, run, *state, budget)
 
         def has_turn(state: tuple) -> Bool[Array, ""]:
             progress = state[0]
-            return (progress.method == number) & progress.unfinished(ts.shape[0]) & (progress.steps < budget)
+            return (progress.method == number) & progress.unfinished(run.ts.shape[0]) & (progress.steps < budget)
 
         # A loop of one round: unlike a condition, which runs both sides under vmap, it is left out when no lane needs
         # it. The reverse pass does without, for it would compute the round again (see `advance_by`).
-        state = while_loop(has_turn, go_on, state) if gradient == "forward" else go_on(state)
+        state = while_loop(has_turn, go_on, state) if run.gradient == "forward" else go_on(state)
     return state
 
 
 def advance_by(
-    number: int,
-    field: FlatField,
-    progress: Progress,
-    ts: Float[Array, " k"],
-    rows: Float[Array, "k n"],
-    control: StepControl,
-    budget: Int[Array, ""],
-    methods: tuple[Method, ...],
-    gradient: Literal["forward", "reverse"] = "forward",
+    number: int, run: Run, progress: Progress, rows: Float[Array, "k n"], budget: Int[Array, ""]
 ) -> tuple[Progress, Float[Array, "k n"]]:
     """As `advance`, by `methods[number]` alone, and also only until it hands over.
 
     Rows of output times that are not reached keep what they held. Calling again with what came back and a larger
     budget goes on as if there had been no interruption.
     """
-    breaks = field.problem.breakpoints()
+    breaks = run.field.problem.breakpoints()
     breaks = None if breaks is None else breaks.astype(progress.t.dtype)
+    count = run.ts.shape[0]
     # The memory of the reverse pass is bounded here and not by rematerialising the intervals: a second computation of
     # an interval rounds differently, error control then takes slightly different steps, and the derivatives of
     # neighbouring intervals would no longer belong to the same run.
-    kept = CHECKPOINT_BYTES // (len(methods) * ts.shape[0] * sum(x.nbytes for x in jax.tree.leaves(progress)))
-    checkpoints = int(min(max(kept, FEWEST_CHECKPOINTS), MOST_CHECKPOINTS)) if gradient == "reverse" else None
-    may_switch = number + 1 < len(methods)
+    kept = CHECKPOINT_BYTES // (len(run.methods) * count * sum(x.nbytes for x in jax.tree.leaves(progress)))
+    checkpoints = int(min(max(kept, FEWEST_CHECKPOINTS), MOST_CHECKPOINTS)) if run.gradient == "reverse" else None
 
     def interval(state: Progress, item: tuple) -> tuple[Progress, Array]:
         target, index, row = item
@@ -179,80 +152,84 @@ def advance_by(
             return (s.t < target) & s.running & (s.steps < budget) & (s.method == number)
 
         def attempt(s: Progress) -> Progress:
-            return _attempt(field, s, (target, ts[-1]), breaks, control, methods[number], may_switch, gradient)
+            return _attempt(number, run, s, target, breaks)
 
-        state = while_loop(goes_on, attempt, state, gradient=gradient, checkpoints=checkpoints)
+        state = while_loop(goes_on, attempt, state, gradient=run.gradient, checkpoints=checkpoints)
         due = (index >= state.saved) & (state.t >= target) & (state.code == Code.OK)
-        value = evaluate_dense(state, target)
-        # Where a step ends at the output its own end counts, free of the polynomial's rounding.
-        landed = jnp.where(state.t == target, state.y - value, 0.0)
-        value = value + jax.lax.stop_gradient(landed)
+        value = _output(number, run, state, target)
         state = eqx.tree_at(lambda s: s.saved, state, state.saved + due)
         return state, jnp.where(due, value, row)
 
-    return scan(interval, progress, (ts, jnp.arange(ts.shape[0]), rows))
+    return scan(interval, progress, (run.ts, jnp.arange(count), rows))
 
 
-def evaluate_dense(progress: Progress, t: Float[Array, ""]) -> Float[Array, " n"]:
-    """The state at a time within the last step, from the method's own interpolant."""
-    theta = (t - progress.left - progress.left_lag) / progress.width
-    value = progress.dense[-1]
-    for coefficient in progress.dense[-2::-1]:
-        value = value * theta + coefficient
-    return value
+def _output(number: int, run: Run, s: Progress, t: Float[Array, ""]) -> Float[Array, " n"]:
+    """The state at an output time within or at the end of the last step, made by `methods[number]`."""
+    if run.landing:
+        return s.y + (t - s.t) * s.f  # the difference of times is zero, its derivative at the start of the run is not
+    value = dense_output(run.field, s.last, run.methods, number)(t)
+    # Where a step ends at the output its own end counts, free of the polynomial's rounding.
+    return value + jax.lax.stop_gradient(jnp.where(s.t == t, s.y - value, 0.0))
 
 
 def _attempt(
-    field: FlatField,
-    s: Progress,
-    ends: tuple[Float[Array, ""], Float[Array, ""]],
-    breaks: Float[Array, " b"] | None,
-    control: StepControl,
-    method: Method,
-    may_switch: bool,
-    gradient: Literal["forward", "reverse"],
+    number: int, run: Run, s: Progress, target: Float[Array, ""], breaks: Float[Array, " b"] | None
 ) -> Progress:
-    """One attempted step by `method`, accepted or not; `ends` are the next output time and the end of the run."""
-    target, end = ends
-    stop, rate, f = _until_next_break(field, s, end, breaks)
+    """One attempted step by `methods[number]` towards the output time `target`, accepted or not."""
+    method, control, end = run.methods[number], run.control, run.ts[-1]
+    stop, rate, f = _until_next_break(run.field, s, target if run.landing else end, breaks)
     fixed = control.dt is not None
     h, clipped = _step_size(s, stop, fixed)
 
     def propose(rate: FlatField, s: Progress, f: Array, h: Array, control: StepControl) -> tuple:
         new = method.step(rate, s.t, s.y, f, h, control.sizes(s.y))
-        error = control.error_norm(new.error, s.y, new.y)
         finite = jnp.all(jnp.isfinite(new.y)) & jnp.all(jnp.isfinite(new.f))
-        return (new, error, finite), finite & (fixed | (error <= 1.0))
+        if fixed:
+            return (new, None, None, finite), finite
+        weights = control.weights(jnp.maximum(jnp.abs(s.y), jnp.abs(new.y)))
+        error = control.mean_square(new.error, weights)
+        return (new, error, weights, finite), finite & (error <= 1.0)
 
-    (new, error, finite), accept = (_guarded(propose) if gradient == "reverse" else propose)(rate, s, f, h, control)
+    guarded = _guarded(propose) if run.gradient == "reverse" else propose
+    (new, error, weights, finite), accept = guarded(rate, s, f, h, control)
     if fixed:
-        following = s.h
+        following, log_error = s.h, s.log_error
     else:
-        following = h * control.factor(jnp.where(finite, error, jnp.nan), s.error, method.order)
+        log_error = log_norm(error)
+        following = h * control.factor(jnp.where(finite, log_error, jnp.nan), s.log_error, method.order)
         following = jax.lax.stop_gradient(jnp.where(clipped & accept, jnp.maximum(following, s.h), following))
     hopeless = ~accept & (fixed | too_small(following, s.t))
     code = jnp.where(hopeless, jnp.where(finite, Code.STEP_TOO_SMALL, Code.NON_FINITE), s.code)
     t, lag = _later(s, h)
-    if fixed:  # the sum of many steps misses an output time by rounding: that step's own end is the output
+    if fixed and not run.landing:  # many steps miss an output by rounding: that step's own end is the output
         t = t + jax.lax.stop_gradient(jnp.where(same_time(t, target), target - t, 0.0))
         lag = jnp.where(t == target, 0.0, lag)
     t, lag = jnp.where(clipped, stop, t), jnp.where(clipped, 0.0, lag)
     moved = Progress(
-        t=t, lag=lag, y=new.y, f=new.f, h=following, error=jnp.maximum(error, 1e-4),
-        left=s.t, left_lag=s.lag, width=h, dense=new.dense, events=field.events(t, new.y), fired=s.fired,
-        method=s.method, votes=s.votes, calm=s.calm, switched=s.switched,
-        steps=s.steps, rejected=s.rejected, saved=s.saved, code=s.code,
-    )
-    if field.problem.event is not None:
-        fired = jnp.any(crossed(event_values(field, moved, s.events), field.problem.event_direction), axis=0)
+        t=t, lag=lag, y=new.y, f=new.f, h=following, log_error=jnp.maximum(log_error, LEAST_LOG_ERROR),
+        last=s.last if s.last is None else _taken(s, h, new.stages, number),
+        events=run.field.events(t, new.y), fired=s.fired, method=s.method, votes=s.votes, calm=s.calm,
+        switched=s.switched, steps=s.steps, rejected=s.rejected, saved=s.saved, code=s.code,
+    )  # fmt: skip
+    if run.has_events:
+        between = dense_output(run.field, moved.last, run.methods, number)
+        values = event_values(run.field, moved, between, s.events)
+        fired = jnp.any(crossed(values, run.field.problem.event_direction), axis=0)
         moved = eqx.tree_at(lambda p: p.fired, moved, fired)
-    if may_switch:
-        moved = _vote(moved, control.ratio(new.probe, s.y, new.y), end, h)
+    if number + 1 < len(run.methods):
+        moved = _vote(moved, control.strained(new.probe, weights, STRAINED), end, h)
     stayed = eqx.tree_at(lambda p: p.h, s, following)
     after = jax.tree.map(lambda a, b: jnp.where(accept, a, b), moved, stayed)
     return eqx.tree_at(
         lambda p: (p.steps, p.rejected, p.code), after, (s.steps + 1, s.rejected + ~accept, code.astype(s.code.dtype))
     )
+
+
+def _taken(s: Progress, h: Array, stages: Array, number: int) -> LastStep:
+    """The step from `s` by `methods[number]`, kept for outputs within it."""
+    missing = s.last.stages.shape[0] - stages.shape[0]
+    stages = jnp.pad(stages, ((0, missing), (0, 0)))
+    return LastStep(s.t, s.lag, h, s.y, stages, jnp.full_like(s.method, number))
 
 
 def _guarded(propose: Callable) -> Callable:
@@ -321,9 +298,8 @@ def _until_next_break(field, s, end, breaks):
     return stop, piece, piece(s.t, s.y) if field.problem.controls.jumps else s.f
 
 
-def _vote(s: Progress, stiffness: Array, end: Array, h: Array) -> Progress:
+def _vote(s: Progress, strained: Array, end: Array, h: Array) -> Progress:
     """Count the steps held back by stability; hand over to the next method when they prove the problem stiff."""
-    strained = stiffness > STRAINED
     calm = jnp.where(strained, 0, s.calm + 1)
     votes = jnp.where(strained, s.votes + 1, jnp.where(calm >= CALM_STEPS_TO_FORGET, 0, s.votes))
     switch = (votes >= VOTES_TO_SWITCH) & (end - s.t > STEPS_LEFT_WORTH_A_SWITCH * h)
@@ -334,10 +310,12 @@ def _vote(s: Progress, stiffness: Array, end: Array, h: Array) -> Progress:
     )
 
 
-def event_values(field: FlatField, s: Progress, first: Float[Array, " m"]) -> Float[Array, "p m"]:
+def event_values(
+    field: FlatField, s: Progress, state: DenseOutput, first: Float[Array, " m"]
+) -> Float[Array, "p m"]:
     """Event functions at the ends of the last step (`first` at its beginning) and of the parts of it."""
-    inner = s.left + jnp.linspace(0.0, 1.0, EVENT_PARTS + 1, dtype=s.t.dtype)[1:-1] * s.width
-    between = jax.vmap(lambda t: field.events(t, evaluate_dense(s, t)))(inner)
+    inner = state.step.left + jnp.linspace(0.0, 1.0, EVENT_PARTS + 1, dtype=s.t.dtype)[1:-1] * state.step.width
+    between = jax.vmap(lambda t: field.events(t, state(t)))(inner)
     return jnp.concatenate([first[None], between, s.events[None]])
 
 

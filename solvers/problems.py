@@ -156,7 +156,8 @@ class Stats(eqx.Module):
 class Options(eqx.Module):
     """What a run asks of its solver: tolerances, a fixed step or none, limits, the way to differentiate, noise key.
 
-    A `max_steps` given as an array is an argument of the compiled program, one given as a number part of it.
+    A `max_steps` given as an array is an argument of the compiled program, one given as a number part of it. With
+    `landing` steps end at the output times, because there are no others than starts and ends of steps anyway.
     """
 
     rtol: Float[Array, ""]
@@ -165,6 +166,7 @@ class Options(eqx.Module):
     key: Array | None = None
     max_steps: int | Int[Array, ""] = 1_000_000
     gradient: str = eqx.field(static=True, default="auto")
+    landing: bool = eqx.field(static=True, default=False)
 
 
 class Solution(eqx.Module):

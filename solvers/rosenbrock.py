@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .runge_kutta import Proposal
+from .one_step import Method, Proposal
 
 # G. Steinebach, "Construction of Rosenbrock-Wanner method Rodas5P and numerical benchmarks within the Julia
 # Differential Equations package", BIT Numerical Mathematics 63 (2023) 27. Coefficients in the form without
@@ -93,7 +93,14 @@ def rosenbrock_step(
     # One loop over the stages instead of eight copies of the field: an eighth of the code to compile.
     increments, _ = jax.lax.scan(stage, jnp.zeros((8, y.shape[0]), y.dtype), (jnp.arange(8), *weights))
     new = y + weights[0][7] @ increments + increments[7]
-    h2, h3, h4 = jnp.asarray(DENSE, y.dtype) @ increments
-    dense = jnp.stack([y, new - y + h2, h3 - h2, h4 - h3, -h4])
     probe = jnp.zeros((2, y.shape[0]), y.dtype)
-    return Proposal(y=new, f=field(t + h, new), error=increments[7], dense=dense, probe=probe)
+    return Proposal(y=new, f=field(t + h, new), error=increments[7], stages=increments, probe=probe)
+
+
+def _dense() -> np.ndarray:
+    """Weights of the increments for y + theta (y_1 - y + (1 - theta) (H_1 + theta H_2 + theta^2 H_3))."""
+    end, (h1, h2, h3) = A[7] + np.eye(8)[7], DENSE
+    return np.stack([np.zeros(8), end + h1, h2 - h1, h3 - h2, -h3], axis=1)
+
+
+RODAS5P = Method("rodas5p", ORDER, rosenbrock_step, stages=8, dense=_dense())

@@ -14,6 +14,7 @@ LARGEST_GROWTH = 10.0
 STRONGEST_CUT = 0.2
 CUT_AFTER_NON_FINITE = 0.1
 SMALLEST_STEP_IN_ULPS = 16.0
+SMALLEST_MEAN_SQUARE = 1e-20  # of an error; below, steps grow by the most anyway
 
 
 class StepControl(eqx.Module):
@@ -21,7 +22,7 @@ class StepControl(eqx.Module):
 
     A step is accepted when the weighted root mean square of its error estimate, with weights
     1 / (atol + rtol max(|y_0|, |y_1|)), is at most one. The next step is h 0.9 e^(-0.7/p) e_previous^(0.4/p)
-    for a method of order p (Gustafsson's PI control; Hairer & Wanner, Solving ODEs II, IV.2).
+    for a method of order p (Gustafsson's PI control; Hairer & Wanner, Solving ODEs II, IV.2), computed by logarithms.
     The step size is not part of any derivative.
     """
 
@@ -29,11 +30,22 @@ class StepControl(eqx.Module):
     atol: Float[Array, ""]
     dt: Float[Array, ""] | None = None
 
-    def error_norm(self, error: Float[Array, " n"], y0: Float[Array, " n"], y1: Float[Array, " n"]) -> Float[Array, ""]:
-        """Weighted root mean square of a local error."""
-        error, y0, y1 = jax.lax.stop_gradient((error, y0, y1))
-        scale = self.sizes(jnp.maximum(jnp.abs(y0), jnp.abs(y1)))
-        return jnp.sqrt(jnp.mean((error / scale) ** 2))
+    def weights(self, y: Float[Array, " n"]) -> Float[Array, " n"]:
+        """One over the error that each component may have."""
+        return 1.0 / self.sizes(y)
+
+    def mean_square(self, error: Float[Array, "... n"], weights: Float[Array, " n"]) -> Float[Array, ""]:
+        """Square of the weighted root mean square of an error estimate [n], or of one that another damps [2, n].
+
+        A second estimate e' of lower order makes it |e|^4 / (|e|^2 + |e'|^2 / 100) (Hairer, Norsett & Wanner, Solving
+        ODEs I, II.10).
+        """
+        error, weights = jax.lax.stop_gradient((error, weights))
+        squares = [jnp.mean((row * weights) ** 2) for row in error.reshape(-1, weights.shape[0])]
+        if len(squares) == 1:
+            return squares[0]
+        below = squares[0] + 0.01 * squares[1]
+        return squares[0] * (squares[0] / jnp.where(below > 0.0, below, 1.0))
 
     def sizes(self, y: Float[Array, " n"]) -> Float[Array, " n"]:
         """The error that each component may have: atol + rtol |y|, and not quite zero."""
@@ -41,22 +53,20 @@ class StepControl(eqx.Module):
         info = jnp.finfo(y.dtype)
         return jnp.maximum(allowed, jnp.maximum(info.eps**2 * jnp.max(allowed), info.tiny))
 
-    def ratio(self, probe: Float[Array, "2 n"], y0: Float[Array, " n"], y1: Float[Array, " n"]) -> Float[Array, ""]:
-        """Ratio of the norms of two vectors, 0 when the second vanishes.
+    def strained(self, probe: Float[Array, "2 n"], weights: Float[Array, " n"], limit: float) -> Bool[Array, ""]:
+        """Whether the ratio of the norms of two vectors exceeds `limit`; not where the second vanishes.
 
         Weighted as errors are: fast components are often the small ones, and would not be seen without weights.
         """
-        above, below = self.error_norm(probe[0], y0, y1), self.error_norm(probe[1], y0, y1)
-        return jnp.where(below > 0.0, above / jnp.where(below > 0.0, below, 1.0), 0.0)
+        above, below = self.mean_square(probe[0], weights), self.mean_square(probe[1], weights)
+        return (below > 0.0) & (above > limit**2 * below)
 
-    def factor(self, error: Float[Array, ""], previous: Float[Array, ""], order: int) -> Float[Array, ""]:
-        """Ratio of the next step to this one."""
-        bounded = jnp.maximum(error, 1e-10)
-        grown = SAFETY * bounded ** (-0.7 / order) * previous ** (0.4 / order)
-        cut = SAFETY * bounded ** (-1.0 / order)
-        raw = jnp.where(error <= 1.0, grown, cut)
-        clipped = jnp.clip(raw, STRONGEST_CUT, jnp.where(error <= 1.0, LARGEST_GROWTH, 1.0))
-        return jnp.where(jnp.isfinite(error), clipped, CUT_AFTER_NON_FINITE)
+    def factor(self, log_error: Float[Array, ""], previous: Float[Array, ""], order: int) -> Float[Array, ""]:
+        """Ratio of the next step to this one, from the logarithms of the norms of two errors."""
+        grown = (-0.7 / order) * log_error + (0.4 / order) * previous
+        raw = SAFETY * jnp.exp(jnp.where(log_error <= 0.0, grown, (-1.0 / order) * log_error))
+        clipped = jnp.clip(raw, STRONGEST_CUT, jnp.where(log_error <= 0.0, LARGEST_GROWTH, 1.0))
+        return jnp.where(jnp.isfinite(log_error), clipped, CUT_AFTER_NON_FINITE)
 
     def first_step(
         self,
@@ -70,16 +80,25 @@ class StepControl(eqx.Module):
         """A first step from two evaluations (Hairer, Norsett & Wanner, Solving ODEs I, II.4)."""
         if self.dt is not None:
             return jnp.asarray(self.dt, y.dtype)
-        zero = jnp.zeros_like(y)
-        d0, d1 = self.error_norm(y, y, zero), self.error_norm(f, y, zero)
+        weights = self.weights(y)
+
+        def norm(vector: Array) -> Array:
+            return jnp.sqrt(self.mean_square(vector, weights))
+
+        d0, d1 = norm(y), norm(f)
         guess = jnp.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6 * span, 0.01 * d0 / jnp.maximum(d1, 1e-30))
         guess = jnp.minimum(guess, span)
         ahead = jax.lax.stop_gradient(field(t + guess, y + guess * f))
-        d2 = self.error_norm(ahead - f, y, zero) / jnp.maximum(guess, jnp.finfo(y.dtype).tiny)
+        d2 = norm(ahead - f) / jnp.maximum(guess, jnp.finfo(y.dtype).tiny)
         largest = jnp.maximum(d1, d2)
         second = jnp.where(largest <= 1e-15, 1e-3 * guess, (0.01 / jnp.maximum(largest, 1e-15)) ** (1.0 / order))
         step = jnp.minimum(jnp.minimum(100.0 * guess, second), span)
         return jax.lax.stop_gradient(jnp.where(jnp.isfinite(step) & (step > 0.0), step, 1e-6 * span))
+
+
+def log_norm(mean_square: Float[Array, ""]) -> Float[Array, ""]:
+    """The logarithm of the root of a mean square."""
+    return 0.5 * jnp.log(jnp.maximum(mean_square, SMALLEST_MEAN_SQUARE))
 
 
 def same_time(a: Float[Array, ""], b: Float[Array, ""]) -> Bool[Array, ""]:

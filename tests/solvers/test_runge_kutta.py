@@ -13,18 +13,18 @@ LEAST_ORDER, MOST_ORDER = 4.7, 6.0
 
 
 def test_tsit5_satisfies_the_quadrature_conditions_to_order_five():
-    pair = wl.solvers.runge_kutta.TSIT5
+    pair = wl.solvers.tableaux.TSIT5
     b, c = pair.a[-1], pair.c
     np.testing.assert_allclose(pair.a.sum(axis=1), c, atol=ROUNDING)
     for k in range(5):
         assert b @ c**k == pytest.approx(1 / (k + 1), abs=ROUNDING)
     assert b @ pair.a @ c == pytest.approx(1 / 6, abs=ROUNDING)
     assert b @ pair.a @ pair.a @ pair.a @ c == pytest.approx(1 / 120, abs=ROUNDING)
-    assert pair.b_error.sum() == pytest.approx(0.0, abs=ROUNDING)
+    assert pair.error.sum() == pytest.approx(0.0, abs=ROUNDING)
 
 
 def test_tsit5_dense_output_joins_smoothly():
-    pair = wl.solvers.runge_kutta.TSIT5
+    pair = wl.solvers.tableaux.TSIT5
     powers = np.arange(pair.dense.shape[1])
     np.testing.assert_allclose(
         pair.dense.sum(axis=1), pair.a[-1], atol=ROUNDING
