@@ -31,7 +31,7 @@ LEVEL = 1
 class Target:
     """A processor: what LLVM calls it, what it can do, and how many bytes one of its vectors holds.
 
-    `lanes` forces the width of every group (1, 2, 4, 8 or 16); None takes what fills a vector.
+    `lanes` forces the width of every group (1, 2, 4, 8 or 16); None takes what fills one vector or two.
     """
 
     triple: str
@@ -44,11 +44,11 @@ class Target:
         if self.lanes is not None and self.lanes not in WIDTHS:
             raise ValueError(f"lanes is {self.lanes!r}: a group has {', '.join(map(str, WIDTHS))} lanes, or None")
 
-    def width(self, itemsize: int) -> int:
-        """The number of lanes in one group, for elements of `itemsize` bytes."""
+    def width(self, itemsize: int, vectors: int = 1) -> int:
+        """The number of lanes in one group whose elements, of `itemsize` bytes, fill so many vectors."""
         if self.lanes is not None:
             return self.lanes
-        return max(1, self.vector_bytes // itemsize)
+        return max(1, vectors * self.vector_bytes // itemsize)
 
     @property
     def attributes(self) -> str:

@@ -271,6 +271,7 @@ def test_errors_of_the_assembly_show_the_line():
 def test_width(monkeypatch):
     monkeypatch.delenv("WORLDLINE_LANES_WIDTH", raising=False)
     assert host().width(8) == host().vector_bytes // 8
+    assert host().width(8, vectors=2) == host().vector_bytes // 4
     assert host().width(4) == host().vector_bytes // 4
     assert ("prefer-vector-width" in host().attributes) == (host().vector_bytes == 64)
     monkeypatch.setenv("WORLDLINE_LANES_WIDTH", "2")
