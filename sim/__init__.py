@@ -3,9 +3,10 @@
 from .ensemble import ensemble
 from .fit import Bounded, Experiment, FitResult, Free, LogNormal, Normal, Observations, Positive, fit
 from .simulate import simulate
+from .statistics import Statistics, Summary
 from .trajectory import Trajectory
 
 __all__ = [
-    "Bounded", "Experiment", "FitResult", "Free", "LogNormal", "Normal", "Observations", "Positive", "Trajectory",
-    "ensemble", "fit", "simulate",
+    "Bounded", "Experiment", "FitResult", "Free", "LogNormal", "Normal", "Observations", "Positive", "Statistics",
+    "Summary", "Trajectory", "ensemble", "fit", "simulate",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import equinox as eqx
@@ -18,6 +18,7 @@ from ..core.pytrees import is_array
 from ..core.sharding import Devices, shard_lanes
 from ..core.transforms import jit
 from .progress import ProgressBar
+from .statistics import Gathering, Statistics, Summary
 
 # Results of one tile stay below this many bytes, so that the loops of a tile and its results fit the memory of a
 # laptop.
@@ -31,6 +32,7 @@ def ensemble(
     fn: Callable[..., Any],
     *,
     in_axes: int | None | tuple[int | None, ...] = 0,
+    summary: Summary | None = None,
     tile: int | None = None,
     devices: Devices = None,
     progress: bool | None = None,
@@ -49,6 +51,8 @@ def ensemble(
     - `in_axes`: 0 for an argument with lanes along the first axis of each array in it, None for one that all share;
       one entry for all arguments or one for each. Leaves that are no arrays (Python numbers, functions, names) are
       shared by all lanes, as by `wl.vmap`.
+    - `summary`: `wl.Summary(quantiles=...)` to get `Statistics` (mean, variance, extremes, quantiles) in place of the
+      runs, gathered tile by tile in float64, so that the memory does not grow with what the lanes return.
     - `tile`: lanes run at once; by default as many as keep the results of a tile under 256 MB, at most 16384. Tiles
       come one after the other and are gathered in the host's memory.
     - `devices`: how many devices, or which, share the lanes of a tile (`jax.shard_map`); counts need not be even, and
@@ -56,24 +60,29 @@ def ensemble(
     - `progress`: a bar over the lanes; by default on terminals, for more than one tile.
 
     Keep the returned function to call it again without tracing or compiling again. Under `jit`, `grad` or `vmap` all
-    lanes run in one tile.
+    lanes run in one tile, and there is no `summary`: jax.numpy takes the mean of what is returned.
 
-    **Raises** `ValueError` for arguments without lanes or with different numbers of them.
+    **Raises** `ValueError` for arguments without lanes or with different numbers of them, and for a `summary` under
+    `jit`, `grad` or `vmap`.
     """
+    if not isinstance(summary, Summary | None):
+        raise TypeError(f"summary={summary!r}: write summary=wl.Summary(), or wl.Summary(quantiles=(0.05, 0.5, 0.95)).")
     many = _Many(fn, in_axes, devices)
 
     def run(*args: Any) -> Any:
         axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(args)
         count = _count_lanes(args, axes)
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(args)):
+        if _any_traced(args):
+            _refuse_traced(summary)
             return lanes(fn, in_axes, 0, quiet=True)(*args)
         size = min(count, tile if tile is not None else many.tile_size(args, count))
         if size < 1:
             raise ValueError(f"tile={tile}: a tile holds at least one lane.")
         program = many.program(args)
-        if size == count:
+        if size == count and summary is None:
             return program(args)
-        return _in_tiles(program, args, axes, count, size, progress)
+        tiles = _in_tiles(program, args, axes, count, size, progress)
+        return _joined(list(tiles)) if summary is None else _gathered(tiles, summary, count)
 
     return run
 
@@ -157,27 +166,60 @@ def _count_lanes(args: tuple[Any, ...], axes: tuple[int | None, ...]) -> int:
     return lanes
 
 
-def _in_tiles(program, args, axes, lanes: int, size: int, progress: bool | None) -> Any:
-    parts = []
-    shown = progress is True or (progress is None and sys.stderr.isatty())
+def _in_tiles(program, args, axes, lanes: int, size: int, progress: bool | None) -> Iterator[Any]:
+    """The results of one tile after the other, in the host's memory."""
+    shown = progress is True or (progress is None and size < lanes and sys.stderr.isatty())
     with ProgressBar(0.0, float(lanes), shown=shown, unit="runs") as bar:
         for begin in range(0, lanes, size):
-            # The last tile is filled up by repeating its last lane, so that it needs no program of its own.
-            rows = np.minimum(np.arange(begin, begin + size), lanes - 1)
-            chunk = tuple(
-                arg if axis is None else jax.tree.map(lambda x: x[rows] if is_array(x) else x, arg)
-                for arg, axis in zip(args, axes, strict=True)
-            )
+            chunk = args if size == lanes else _part_of(args, axes, lanes, begin, size)
             keep = min(size, lanes - begin)
-            parts.append(jax.tree.map(lambda x: _on_host(x)[:keep] if is_array(x) else x, program(chunk)))
+            yield jax.tree.map(lambda x: _on_host(x)[:keep] if is_array(x) else x, program(chunk))
             bar.reach(float(begin + keep))
-    return jax.tree.map(lambda *xs: _joined(xs) if is_array(xs[0]) else xs[0], *parts)
+
+
+def _part_of(args: tuple, axes: tuple, lanes: int, begin: int, size: int) -> tuple:
+    """`size` lanes of the arguments. The last tile is filled up by repeating its last lane, so that it needs no program
+    of its own."""
+    rows = np.minimum(np.arange(begin, begin + size), lanes - 1)
+    return tuple(
+        arg if axis is None else jax.tree.map(lambda x: x[rows] if is_array(x) else x, arg)
+        for arg, axis in zip(args, axes, strict=True)
+    )
 
 
 def _on_host(x: Any) -> Any:
-    """The array in the host's memory; random keys, which NumPy does not know, stay where they are."""
-    return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)
+    """The array in the host's memory; random keys, which NumPy does not know, and traced arrays stay where they are."""
+    if isinstance(x, jax.core.Tracer) or jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return x
+    return np.asarray(x)
 
 
-def _joined(parts: tuple) -> jax.Array:
+def _joined(tiles: list[Any]) -> Any:
+    """The results of all tiles as those of one."""
+    return jax.tree.map(lambda *xs: _concatenated(xs) if is_array(xs[0]) else xs[0], *tiles)
+
+
+def _concatenated(parts: tuple) -> jax.Array:
     return jnp.asarray(np.concatenate(parts)) if isinstance(parts[0], np.ndarray) else jnp.concatenate(parts)
+
+
+def _gathered(tiles: Iterator[Any], summary: Summary, lanes: int) -> Statistics:
+    gathering = Gathering(summary, lanes)
+    for out in tiles:
+        if _any_traced(out):  # by what the function closes over
+            _refuse_traced(summary)
+        gathering.add(out)
+        del out  # before the next tile is computed
+    return gathering.statistics()
+
+
+def _any_traced(tree: Any) -> bool:
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+
+
+def _refuse_traced(summary: Summary | None) -> None:
+    if summary is not None:
+        raise ValueError(
+            "summary: statistics are gathered on the host, outside jit, grad and vmap: leave summary out there, and take "
+            "jnp.mean(many.states, axis=0) of what the ensemble returns."
+        )

@@ -6,7 +6,7 @@ import sys
 
 # Beside jax and diffrax in the same process, so that a slow or busy machine slows both. Measured: 0.25.
 SHARE_ALLOWED = 0.5
-ONLY_WHEN_USED = ("matplotlib", "pandas", "scipy.optimize", "scipy.integrate", "tqdm", "mujoco", "ase")
+ONLY_WHEN_USED = ("matplotlib", "pandas", "scipy.optimize", "scipy.integrate", "scipy.stats", "tqdm", "mujoco", "ase")
 
 SCRIPT = f"""
 import json, sys, time
@@ -14,7 +14,7 @@ start = time.process_time()
 import jax, diffrax
 before, there = time.process_time(), set(sys.modules)
 import worldline
-worldline.simulate, worldline.fit, worldline.ode
+worldline.simulate, worldline.fit, worldline.ode, worldline.samples
 after = time.process_time()
 print(json.dumps([
     (after - before) / (before - start),

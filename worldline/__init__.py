@@ -47,9 +47,12 @@ if TYPE_CHECKING:
     from .sim import Normal as Normal
     from .sim import Observations as Observations
     from .sim import Positive as Positive
+    from .sim import Statistics as Statistics
+    from .sim import Summary as Summary
     from .sim import Trajectory as Trajectory
     from .sim import ensemble as ensemble
     from .sim import fit as fit
+    from .sim import samples as samples
     from .sim import simulate as simulate
     from .solvers import Sampled as Sampled
 
@@ -57,11 +60,18 @@ _NAMES = {
     "core": "Parametrized SimulationError Status UnknownParameter fori_loop grad hessian hessian_vector_product "
     "jacobian jit parameters replace scan stack streams use_float64 value_and_grad vmap while_loop",
     "core.lanes": "lanes",
-    "sim": "Bounded Experiment FitResult Free LogNormal Normal Observations Positive Trajectory ensemble fit simulate",
+    "sim": "Bounded Experiment FitResult Free LogNormal Normal Observations Positive Statistics Summary Trajectory "
+    "ensemble fit simulate",
     "solvers": "Sampled",
 }
 _WHERE = {name: folder for folder, names in _NAMES.items() for name in names.split()}
-_MODULES = {"core": ".core", "ode": ".physics.ode", "solvers": ".solvers", "validation": ".validation"}
+_MODULES = {
+    "core": ".core",
+    "ode": ".physics.ode",
+    "samples": ".sim.samples",
+    "solvers": ".solvers",
+    "validation": ".validation",
+}
 
 __all__ = sorted([*_WHERE, *_MODULES])
 

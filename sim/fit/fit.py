@@ -233,6 +233,7 @@ def _result(residuals, unknowns, experiments, options, found, known, began) -> F
         evaluations=residuals.evaluations,
         seconds=time.perf_counter() - began,
         options=options,
+        unknowns=unknowns.each_bound,
     )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import ArrayLike, Float
 
 from ..trajectory import Trajectory
+from .bounds import Free
+from .unknowns import replace_named
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +31,7 @@ class FitResult:
     | `aic` | Akaike's criterion, to compare models fitted to the same data |
     | `success`, `message` | whether the search converged, and how it ended |
     | `runs` | the fitted trajectory of each experiment |
+    | `unknowns`, `unconstrained_covariance` | the bounds of the values, and the covariance of the numbers u that the search moved |
 
     Standard errors are sqrt(diag((J^T J)^-1)) sigma with the Jacobian J at the optimum, by the delta method for bounded
     unknowns; `relative_standard_errors` of positive unknowns are those of their logarithms.
@@ -50,6 +54,7 @@ class FitResult:
     evaluations: int = 0
     seconds: float = 0.0
     options: dict[str, Any] = field(default_factory=dict)
+    unknowns: tuple[Free, ...] = ()
 
     @property
     def values(self) -> dict[str, float]:
@@ -60,6 +65,19 @@ class FitResult:
     def state(self) -> Any:
         """The fitted initial state of the (first) experiment."""
         return self.states[0]
+
+    def replace(self, values: Mapping[str, ArrayLike], experiment: int = 0) -> tuple[Any, Any]:
+        """The fitted system and initial state with other values of the unknowns, named as in `names`.
+
+        For runs around a fit: `system, state = result.replace(draw)` for each of `wl.samples.from_fit(result, n)`. What is
+        not named keeps its fitted value; works on traced values. `experiment`: whose initial state, where several were
+        fitted.
+
+        **Raises** `IndexError` for an experiment that does not exist, `UnknownParameter` for a name that no parameter has.
+        """
+        if not 0 <= experiment < len(self.states):
+            raise IndexError(f"experiment={experiment}: this fit has {len(self.states)}, counted from 0.")
+        return replace_named(self.system, self.states, values, experiment)
 
     @cached_property
     def runs(self) -> list[Trajectory]:

@@ -105,7 +105,12 @@ class Unknowns:
     @property
     def bounds(self) -> list[str]:
         """The bounds of each number in u, in words."""
-        return [e.bound.describe() for e, size in zip(self.entries, self.sizes, strict=True) for _ in range(size)]
+        return [bound.describe() for bound in self.each_bound]
+
+    @property
+    def each_bound(self) -> tuple[Free, ...]:
+        """The bound of each number in u."""
+        return tuple(e.bound for e, size in zip(self.entries, self.sizes, strict=True) for _ in range(size))
 
     @property
     def start(self) -> Float[np.ndarray, " n"]:
@@ -177,6 +182,28 @@ class Unknowns:
             one = bound if starts is None else with_changes(bound, start=None)
             found.append(_unknown(name, i, prefix + name, one, value))
         return found
+
+
+def replace_named(
+    system: Any, states: Sequence[PyTree], values: Mapping[str, Any], experiment: int
+) -> tuple[Any, PyTree]:
+    """The system and the initial state of an experiment with other values of the unknowns, by their labels.
+
+    Labels of other experiments change nothing. **Raises** `UnknownParameter` for a name that neither has.
+    """
+    of_system: dict[str, Any] = {}
+    of_state: dict[str, Any] = {}
+    for label, value in values.items():
+        match = re.fullmatch(rf"(?:experiments\[(\d+)\]\.)?({STATE}(?:[.\[].*)?)", label)
+        if match is None:
+            of_system[label] = value
+        elif int(match[1] or 0) == experiment:
+            of_state[match[2]] = value
+    state = states[experiment]
+    return (
+        replace(system, of_system) if of_system else system,
+        _unwrap(replace(_wrap(state), of_state)) if of_state else state,
+    )
 
 
 def _unknown(key: str, experiment: int | None, label: str, bound: Free, value: np.ndarray) -> Unknown:

@@ -4,8 +4,8 @@ Each function returns a `matplotlib.figure.Figure` that belongs to no window and
 drawn on a machine without a screen, and in threads; `path="run.png"` saves it too.
 """
 
-from .band import plot_band
+from .band import plot_band, plot_statistics
 from .fit import plot_fit
 from .trajectory import plot_trajectory
 
-__all__ = ["plot_band", "plot_fit", "plot_trajectory"]
+__all__ = ["plot_band", "plot_fit", "plot_statistics", "plot_trajectory"]

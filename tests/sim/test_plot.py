@@ -165,6 +165,67 @@ def test_failed_lanes_are_left_out_and_counted(many):
         wl.Trajectory(many.ts, holes * jnp.nan, many.final, many.status, many.stats).plot()
 
 
+FALL = np.linspace(0.0, 5.0, 11)
+
+
+def gathered(system, quantiles, fn=lambda run: run):
+    rates = jnp.linspace(0.3, 0.7, 21)
+    one = lambda r: fn(wl.simulate(system.replace(rate=r), [4.0, 2.0], ts=FALL, throw=False))
+    return wl.ensemble(one, summary=wl.Summary(quantiles))(rates)
+
+
+def legend_texts(figure):
+    return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+
+
+def test_statistics_are_drawn_as_a_band(system, many, data):
+    figure = gathered(system, (0.975, 0.025, 0.25, 0.5, 0.75)).plot(names=NAMES, data=data, log=True, path=None)
+    assert y_labels(figure) == NAMES
+    assert legend_texts(figure) == ["95 %", "50 %", "median", "measured"]
+    np.testing.assert_allclose(line(figure.axes[0], "median").get_ydata(), many.states[10, :, 0], rtol=1e-12)
+    of_runs, of_statistics = many.plot(), gathered(system, (0.025, 0.25, 0.5, 0.75, 0.975)).plot()
+    for kept, drawn in zip(of_runs.axes, of_statistics.axes, strict=True):
+        for a, b in zip(kept.collections, drawn.collections, strict=True):
+            np.testing.assert_allclose(a.get_paths()[0].vertices, b.get_paths()[0].vertices, rtol=1e-12)
+
+
+def test_what_the_bands_of_statistics_are_called(system):
+    assert legend_texts(gathered(system, ()).plot()) == ["mean ± standard deviation", "mean"]
+    assert legend_texts(gathered(system, (0.0, 1.0)).plot()) == ["all runs", "mean"]
+    assert legend_texts(gathered(system, (0.5,)).plot()) == ["median"]
+    assert legend_texts(gathered(system, (0.1, 0.5, 0.95)).plot()) == ["10 to 95 %", "median"]
+
+
+def test_the_legend_shows_the_colours_of_bands_on_top_of_each_other(system):
+    (axes, _) = gathered(system, (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)).plot().axes
+    through = np.cumprod([1.0 - band.get_alpha() for band in axes.collections])
+    np.testing.assert_allclose([1.0 - patch.get_alpha() for patch in axes.patches], through)
+
+
+def test_statistics_say_what_is_missing(system):
+    explosion = wl.ode.System(lambda t, y, p: y * y)
+    run = lambda y0: wl.simulate(explosion, y0, ts=[0.0, 0.25, 0.5])
+    failed = wl.ensemble(run, summary=wl.Summary())(jnp.array([0.1, 0.2, 5.0]))
+    assert failed.plot().axes[0].get_title(loc="left") == "1 of 3 runs failed and are left out"
+    system = wl.ode.System(lambda t, y, p: -1.0 + 0 * y, event=wl.ode.Event(lambda t, y, p: y, -1))
+    ended = wl.ensemble(lambda y0: wl.simulate(system, y0, ts=[0.0, 1.0]), summary=wl.Summary())(jnp.array([0.5, 2.0]))
+    assert ended.plot().axes[0].get_title(loc="left") == "at some times 1 run only"
+
+
+def test_statistics_of_other_values_need_times(system):
+    many = gathered(system, (0.5,), lambda run: {"sum": run.states.sum(axis=1)})
+    assert y_labels(many.plot(FALL)) == ["sum"]
+    with pytest.raises(ValueError, match=r"no Trajectory but other values: .* plot\(ts\)"):
+        many.plot()
+    with pytest.raises(ValueError, match=r"arrays of shapes \(11,\) for ts of shape \(3,\)"):
+        many.plot([0.0, 1.0, 2.0])
+    with pytest.raises(ValueError, match="components has 'y'; the state has sum"):
+        many.plot(FALL, components=["y"])
+    ends = wl.ensemble(lambda t: wl.simulate(system, [4.0, 2.0], t1=t), summary=wl.Summary())(jnp.array([1.0, 2.0]))
+    with pytest.raises(ValueError, match="the times differ between the runs"):
+        ends.plot()
+
+
 def test_no_window_and_no_global_state_of_matplotlib(run):
     """Neither importing the library nor drawing loads pyplot; importing it does not even load matplotlib."""
     script = (
