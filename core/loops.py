@@ -200,14 +200,20 @@ def _scan_in_chunks(step, carry, inputs, n, reverse, chunk):
 
 
 def _chunk(n: int, checkpoints: Literal["sqrt"] | int) -> int:
-    """Steps between two checkpoints, such that there are at most `checkpoints` of them."""
+    """Steps between two checkpoints, such that there are at most `checkpoints` of them.
+
+    A number of steps that divides n, when there is one up to twice as large: a shorter last chunk is as much of a
+    program again as all the others.
+    """
     if checkpoints == "sqrt":
-        return max(1, math.ceil(n / max(1, math.isqrt(n))))
-    if isinstance(checkpoints, bool) or not isinstance(checkpoints, int) or checkpoints < 1:
+        least = max(1, math.ceil(n / max(1, math.isqrt(n))))
+    elif isinstance(checkpoints, bool) or not isinstance(checkpoints, int) or checkpoints < 1:
         raise ValueError(
             f'scan: checkpoints is {checkpoints!r}; it must be "sqrt", a positive integer or None'
         )
-    return max(1, math.ceil(n / checkpoints))
+    else:
+        least = max(1, math.ceil(n / checkpoints))
+    return next((chunk for chunk in range(least, 2 * least + 1) if n % chunk == 0), least)
 
 
 def _length(inputs: list[Any], length: int | None) -> int:

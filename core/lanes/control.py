@@ -13,8 +13,9 @@ import numpy as np
 
 from .arithmetic import choose, compare, is_uniform, maximum, minimum, number
 from .arrays import Memory, Registers, Value, scalar_of
-from .builder import Element, Register
+from .builder import Element
 from .indexing import both, same_for_all
+from .recompute import Again, Rounds, row, rows_at
 from .structure import broadcast_in_dim, elementwise, reduction, reshape
 from .uniformity import open_jaxpr, scan_counts, scan_varies, varying_results, while_varies
 
@@ -66,40 +67,51 @@ class Slots:
         return [self.store.settled(slot) for slot in self.now]
 
 
-def _row(emitter: Emitter, x: Memory, k: Register, aval: Any) -> Value:
-    """Row k of a stacked array."""
-    store, size = emitter.store, int(np.prod(aval.shape, dtype=int))
-    place = emitter.b.pure("i64", True, f"mul i64 {k.name}, {size}")
-    return store.settled(Memory(store.address(x, place), aval.shape, x.dtype, x.stride, x.uniform))
+def scan(
+    emitter: Emitter, params: dict, xs: list[Any], wanted: Sequence[bool], again: Sequence[bool] | None
+) -> list[Any]:
+    """`lax.scan`: the body in a loop, rows read from and written to memory.
 
-
-def scan(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
-    """`lax.scan`: the body in a loop, rows read from and written to memory."""
-    (nc, nk), length = scan_counts(params), params["length"]
+    Stacked results that are not `wanted` are not written; neither are those marked in `again`, which are `Again` instead.
+    """
+    store, length = emitter.store, params["length"]
+    nc, nk = scan_counts(params)
     body, _ = open_jaxpr(params["jaxpr"])
     consts, carry, rows = xs[:nc], xs[nc : nc + nk], xs[nc + nk :]
     if length == 1:
-        first = [reshape(emitter.store, x, x.shape[1:]) for x in rows]
-        once = emitter.run(params["jaxpr"], [*consts, *carry, *first])
-        return [*once[:nk], *(reshape(emitter.store, y, (1, *y.shape)) for y in once[nk:])]
-    varying = scan_varies(params, [not same_for_all(x) for x in xs])
+        first = [reshape(store, x, x.shape[1:]) for x in rows]
+        once = emitter.run(params["jaxpr"], [*consts, *carry, *first], wanted)
+        return [*once[:nk], *(reshape(store, y, (1, *y.shape)) if w else y for y, w in zip(once[nk:], wanted[nk:]))]
+    varying = scan_varies(params, [not (x.uniform if isinstance(x, Again) else same_for_all(x)) for x in xs])
     slots = Slots(emitter, [v.aval for v in body.outvars[:nk]], varying[:nk])
     slots.set(carry)
-    stacked = [emitter.store.in_memory(x) for x in rows]
-    outs = [
-        emitter.store.memory((length, *v.aval.shape), v.aval.dtype, uniform=not varies)
-        for v, varies in zip(body.outvars[nk:], varying[nk:], strict=True)
-    ]
-    avals = [v.aval for v in body.invars[nc + nk :]]
+    stacked = [x if isinstance(x, Again) else store.in_memory(x) for x in rows]
+
+    def memory_of_rows(k: int) -> Memory:
+        aval = body.outvars[k].aval
+        return store.memory((length, *aval.shape), aval.dtype, uniform=not varying[k])
+
+    again = again or [False] * (len(wanted) - nk)
+    written = [w and not a for w, a in zip(wanted[nk:], again, strict=True)]
+    outs = {k: memory_of_rows(k) for k, flag in enumerate(written, nk) if flag}
+    carried = {k: memory_of_rows(k) for k in range(nk) if any(again)}
     with emitter.b.loop(length, reverse=params["reverse"]) as k, emitter.kept([*consts, *stacked]):
-        here = [_row(emitter, x, k, aval) for x, aval in zip(stacked, avals, strict=True)]
-        results = emitter.run(params["jaxpr"], [*consts, *slots.get(), *here])
-        for out, y in zip(outs, results[nk:], strict=True):
-            place = emitter.b.pure("i64", True, f"mul i64 {k.name}, {int(np.prod(y.shape, dtype=int))}")
-            row = Memory(emitter.store.address(out, place), y.shape, out.dtype, out.stride, out.uniform)
-            emitter.store.copy(y, row)
+        now = slots.get()
+        for place, m in carried.items():
+            store.copy(now[place], row(emitter, m, k, m.shape[1:]))
+        given = [*consts, *now, *rows_at(emitter, stacked, k)]
+        results = emitter.run(params["jaxpr"], given, [True] * nk + written)
+        for place, m in outs.items():
+            store.copy(results[place], row(emitter, m, k, m.shape[1:]))
         slots.set(results[:nk])
-    return [*slots.get(), *(emitter.store.settled(out) for out in outs)]
+    rounds = Rounds(params["jaxpr"], consts, list(carried.values()), stacked)
+    return [
+        *slots.get(),
+        *(
+            Again(rounds, place, not varying[place]) if flag else store.settled(outs[place]) if place in outs else None
+            for place, flag in enumerate(again, nk)
+        ),
+    ]
 
 
 def while_loop(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:

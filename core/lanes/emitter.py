@@ -21,6 +21,7 @@ from .arrays import Memory, Registers, Store, Unsupported, Value, is_small, scal
 from .builder import Builder, Element
 from .decompositions import DECOMPOSED
 from .indexing import dynamic_slice, dynamic_update_slice, gather, same_for_all, scatter
+from .recompute import Again, memories, rows_computed_again
 from .uniformity import inner_jaxpr, open_jaxpr
 
 
@@ -33,17 +34,20 @@ class Emitter:
         self.mask: Element | None = None
         self.store.claim = self.claim
         self.slots: dict[str, Element | None] = {}  # memory that loops carry, and the mask under which it was made
-        self._frames: list[dict[Any, Value]] = []  # what is still to be read, of each program that is being written
+        self._frames: list[dict[Any, Value | Again]] = []  # what is still to be read, of each program that is being written
         self._kept: list[str] = []  # memory that a loop reads in every round
 
-    def run(self, jaxpr: Any, arguments: Sequence[Value], constants: Sequence[Value] | None = None) -> list[Value]:
-        """The results of a jaxpr, open or closed, for these arguments."""
+    def run(self, jaxpr: Any, arguments: Sequence[Value], wanted: Sequence[bool] | None = None) -> list[Value]:
+        """The results of a jaxpr, open or closed, for these arguments; of those not `wanted` any value."""
         body, own = open_jaxpr(jaxpr)
-        given = [self.store.constant(c) for c in own] if constants is None else constants
-        env: dict[Any, Value] = dict(zip(body.constvars, given, strict=True))
+        given = [self.store.constant(c) for c in own]
+        env: dict[Any, Any] = dict(zip(body.constvars, given, strict=True))
         env.update(zip(body.invars, arguments, strict=True))
-        needed = [e for e, is_needed in zip(body.eqns, _needed(body)) if is_needed]
-        last = _last_reads(body, needed)
+        wanted = [True] * len(body.outvars) if wanted is None else wanted
+        results_read = {v for v, flag in zip(body.outvars, wanted, strict=True) if flag and not isinstance(v, Literal)}
+        needed = _needed(body, results_read)
+        last = _last_reads(needed, results_read)
+        again = rows_computed_again(body, needed)
         env = {v: x for v, x in env.items() if v in last}
         self._frames.append(env)
         for k, equation in enumerate(needed):
@@ -51,10 +55,11 @@ class Emitter:
             for v in equation.invars:
                 if not isinstance(v, Literal) and last[v] == k:
                     env.pop(v, None)
-            results = self.equation(equation, xs)
+            results = self.equation(equation, xs, [v in last for v in equation.outvars], again.get(k))
             env.update((v, x) for v, x in zip(equation.outvars, results, strict=True) if v in last)
         self._frames.pop()
-        return [self._read(env, v) for v in body.outvars]
+        nothing = Registers(np.empty(0, object), np.dtype("float32"))
+        return [self._read(env, v) if flag else nothing for v, flag in zip(body.outvars, wanted, strict=True)]
 
     def claim(self, x: Memory, others: Sequence[Value]) -> tuple[bool, Element]:
         """Whether an array that a loop carries may be changed where it stands, and in which lanes.
@@ -65,7 +70,7 @@ class Emitter:
         if name not in self.slots or name in self._kept:
             return False, True
         read = itertools.chain(others, *(env.values() for env in self._frames))
-        if any(isinstance(v, Memory) and v.address.name == name for v in read):
+        if any(m.address.name == name for v in read for m in memories(v)):
             return False, True
         if self.slots[name] == self.mask:
             return not x.uniform or all(map(same_for_all, others)), True
@@ -73,31 +78,38 @@ class Emitter:
         return not x.uniform and self.mask is not None, True if self.mask is None else self.mask
 
     @contextlib.contextmanager
-    def kept(self, values: Sequence[Value]) -> Iterator[None]:
+    def kept(self, values: Sequence[Value | Again]) -> Iterator[None]:
         """Code within must not change these, since it runs more than once."""
         before = self._kept
-        self._kept = [*before, *(v.address.name for v in values if isinstance(v, Memory))]
+        self._kept = [*before, *(m.address.name for v in values for m in memories(v))]
         yield
         self._kept = before
 
-    def _read(self, env: dict, v: Any) -> Value:
+    def _read(self, env: dict, v: Any) -> Any:
         if not isinstance(v, Literal):
             return env[v]
         value = np.asarray(v.val, v.aval.dtype)  # type: ignore[attr-defined]
         return self.store.constant(value, structural=False)
 
-    def equation(self, equation: Any, xs: list[Value]) -> list[Value]:
-        """The results of one equation. **Raises** `Unsupported` naming its primitive."""
+    def equation(
+        self, equation: Any, xs: list[Any], wanted: Sequence[bool], again: Sequence[bool] | None = None
+    ) -> list[Any]:
+        """The results of one equation, those that are wanted; `again` for a scan as `rows_computed_again` has it.
+
+        **Raises** `Unsupported` naming its primitive.
+        """
         from . import control
 
         name, params = equation.primitive.name, equation.params
+        if name == "scan":
+            return control.scan(self, params, xs, wanted, again)
         if name in control.RULES:
             return control.RULES[name](self, params, xs)
         if name in DECOMPOSED:
             return self._decomposed(DECOMPOSED[name], params, xs)
         inner = inner_jaxpr(name, params)
         if inner is not None and len(open_jaxpr(inner)[0].invars) == len(xs):
-            return self.run(inner, xs)
+            return self.run(inner, xs, wanted)
         try:
             if name in RULES:
                 return [self._elementwise(name, params, equation.outvars[0].aval, xs)]
@@ -121,22 +133,20 @@ class Emitter:
         return self.run(jax.make_jaxpr(lambda *a: function(*a, **params))(*shapes), xs)
 
 
-def _last_reads(body: Any, equations: Sequence[Any]) -> dict[Any, int]:
+def _last_reads(equations: Sequence[Any], results: set[Any]) -> dict[Any, int]:
     """For each variable that is read, by which equation last; results of the program are read after all."""
     last = {v: k for k, e in enumerate(equations) for v in e.invars if not isinstance(v, Literal)}
-    return last | {v: len(equations) for v in body.outvars if not isinstance(v, Literal)}
+    return last | {v: len(equations) for v in results}
 
 
-def _needed(body: Any) -> list[bool]:
-    """For each equation whether any result of the jaxpr comes from it."""
-    live = {v for v in body.outvars if not isinstance(v, Literal)}
-    flags = []
+def _needed(body: Any, results: set[Any]) -> list[Any]:
+    """The equations of a jaxpr that any of these results comes from."""
+    live, needed = set(results), []
     for equation in reversed(body.eqns):
-        needed = any(v in live for v in equation.outvars)
-        flags.append(needed)
-        if needed:
+        if any(v in live for v in equation.outvars):
+            needed.append(equation)
             live.update(v for v in equation.invars if not isinstance(v, Literal))
-    return flags[::-1]
+    return needed[::-1]
 
 
 def _select(store: Store, params: dict, which: Value, *cases: Value) -> Value:
