@@ -52,7 +52,7 @@ class Trajectory(eqx.Module):
         state before a failure, the result is NaN. **Raises** `ValueError` for times outside the span.
         """
         self._single("at")
-        times = jnp.asarray(t, self.ts.dtype)
+        times = jnp.asarray(t, jnp.result_type(self.ts))
         if not isinstance(times, jax.core.Tracer) and not isinstance(self.ts, jax.core.Tracer):
             low, high = float(self.ts[0]), float(self.ts[-1])
             outside = np.asarray(times)[(np.asarray(times) < low) | (np.asarray(times) > high)]
@@ -162,7 +162,9 @@ class Trajectory(eqx.Module):
         span = f"t = {ts.min():.6g} to {ts.max():.6g} at {len(self)} times" if ts.size else "no times"
         lanes = "" if ts.ndim == 1 else f"{int(np.prod(ts.shape[:-1]))} runs, "
         ended = self._event_words()
-        return f"Trajectory({lanes}{span}, states: {shapes}, status: {self.status.message()}{ended}, {self.stats!r})"
+        # The mean of runs that all failed has none.
+        stats = f", {self.stats!r}" if np.isfinite(self.stats.steps).all() else ""
+        return f"Trajectory({lanes}{span}, states: {shapes}, status: {self.status.message()}{ended}{stats})"
 
     def _event_words(self) -> str:
         if self.event is None:

@@ -48,6 +48,8 @@ class Gathering:
 
     def _begin(self, leaves: list[Any]) -> list[Any]:
         numbers = [_is_number(x) for x in leaves]
+        if not any(numbers):
+            raise ValueError("the function returns no arrays of numbers: there is nothing to make statistics of.")
         size = sum(x[0].size * _kept_type(x).itemsize for x, n in zip(leaves, numbers, strict=True) if n)
         plan = _plan(self._summary, self._runs, size)
         return [_Entry(x, plan) if n else x for x, n in zip(leaves, numbers, strict=True)]

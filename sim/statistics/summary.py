@@ -50,7 +50,7 @@ class Summary:
             if not 0.0 <= q <= 1.0:
                 hint = f": write {q / 100:g} for {q:g} per cent" if 1.0 < q <= 100.0 else ""
                 raise ValueError(f"quantiles holds {q:g}, but a quantile lies between 0 and 1{hint}.")
-        if not 0.0 < self.rank_error < 0.5:
+        if not isinstance(self.rank_error, (int, float)) or not 0.0 < self.rank_error < 0.5:
             raise ValueError(
                 f"rank_error={self.rank_error!r}: it is a share of the runs between 0 and 0.5; 0.005 is the default."
             )

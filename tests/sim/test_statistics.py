@@ -152,7 +152,7 @@ def test_all_runs_failed():
     many = wl.ensemble(blow_up, summary=wl.Summary())(jnp.array([5.0, 6.0]))
     assert many.failed == many.runs == 2
     assert np.isnan(many.mean.states).all() and np.isnan(many.quantiles.states).all() and not many.count.states.any()
-    assert "2 step too small" in repr(many)
+    assert "2 step too small" in repr(many) and "2 step too small" in repr(many.mean)
     with pytest.raises(ValueError, match="none of the 2 runs is ok"):
         many.plot()
 
@@ -186,6 +186,13 @@ def test_values_that_runs_ended_by_an_event_do_not_have(runs):
     assert drop.count.event.t == len(landed)
     assert drop.mean.event.t == pytest.approx(np.sqrt(2 * landed / 9.81).mean(), rel=1e-9)
     assert f"some numbers of {len(flying)} runs only" in repr(drop)
+
+
+def test_a_mean_of_trajectories_is_one(states):
+    many = wl.ensemble(one, summary=wl.Summary())(BIRTHS)
+    np.testing.assert_allclose(many.mean.at(1.0), states.mean(axis=0)[1], rtol=ROUNDING)
+    np.testing.assert_array_equal(many.quantile(0.5)[-1], many.quantiles.states[2, -1])
+    assert many.mean.ts.tolist() == TS and "400 ok" in repr(many.mean)
 
 
 def test_integers_truth_values_and_what_is_no_array():
@@ -241,6 +248,8 @@ def test_no_tracing():
         (lambda: wl.Summary((float("nan"),)), ValueError, "quantiles holds nan"),
         (lambda: wl.Summary(0.5), TypeError, "give them as a tuple of numbers"),
         (lambda: wl.Summary(rank_error=0.0), ValueError, "rank_error=0.0: it is a share of the runs"),
+        (lambda: wl.Summary(rank_error="low"), ValueError, "rank_error='low': it is a share of the runs"),
+        (lambda: gathered(lambda x: None), ValueError, "returns no arrays of numbers: there is nothing"),
         (lambda: wl.ensemble(identity, summary=True), TypeError, r"summary=True: write summary=wl.Summary\(\)"),
         (lambda: gathered(lambda x: x * 1j), TypeError, "return real and imaginary parts"),
         (lambda: gathered(lambda x: x).quantile(0.1), ValueError, "quantile 0.1 was not gathered, there are 0.025"),
