@@ -10,8 +10,6 @@ from typing import Any
 import jax
 from jax.extend.core import jaxprs_in_params
 
-from ..pytrees import is_array, merge, split
-
 
 @dataclass(frozen=True)
 class Explanation:
@@ -59,26 +57,18 @@ def explain(fn: Callable[..., Any], *args: Any, in_axes: Any = -1) -> Explanatio
     Raises what `lanes` raises for axes that do not exist or sizes that do not agree.
     """
     from .arrays import Unsupported
-    from .primitive import compiled, effectful, lanes_p
+    from .primitive import compiled
+    from .program import one_lane
     from .target import host
-    from .transform import lanes
 
-    arrays, rest = split(args, lambda x: is_array(x) or isinstance(x, jax.ShapeDtypeStruct))
-
-    def mapped(*leaves: Any) -> list[Any]:
-        return split(lanes(fn, in_axes, quiet=True)(*merge(leaves, rest)), is_array)[0]
-
-    program = jax.make_jaxpr(mapped)(*arrays)
-    name = getattr(fn, "__name__", repr(fn))
-    call = next((e for e in program.jaxpr.eqns if e.primitive is lanes_p), None)
-    if call is None:
-        reason = f"{effectful(program)} (an effect)" if program.effects else "a function without arrays as results"
-        return Explanation(name, reason, _count(program.jaxpr))
-    jaxpr, primitives = call.params["jaxpr"], _count(call.params["jaxpr"].jaxpr)
+    program, name = one_lane(fn, args, in_axes), getattr(fn, "__name__", repr(fn))
+    if program.jaxpr is None:
+        return Explanation(name, program.reason, _count(program.everything.jaxpr))
+    jaxpr, primitives = program.jaxpr, _count(program.jaxpr.jaxpr)
     if jax.default_backend() != "cpu":
         return Explanation(name, f"{jax.default_backend()} devices", primitives)
     try:
-        kernel = compiled(jaxpr, call.params["laned"], host())
+        kernel = compiled(jaxpr, program.laned, host())
     except Unsupported as reason:
         return Explanation(name, str(reason), primitives)
     return Explanation(name, None, primitives, kernel.width, kernel.size, kernel.workspace)

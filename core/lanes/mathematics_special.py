@@ -15,7 +15,7 @@ from .mathematics_writer import Writer
 Fit = dict[str, list[float]]  # a table of `mathematics_tables`
 
 
-def _fitted(w: Writer, table: Fit, x: Element, low: float, high: float) -> Element:
+def fitted(w: Writer, table: Fit, x: Element, low: float, high: float) -> Element:
     """A polynomial of the tables, on its interval from `low` to `high`."""
     t = w.fma(x, 2.0 / (high - low), -(high + low) / (high - low))
     return w.polynomial(t, table[w.scalar])
@@ -25,10 +25,10 @@ def erf_inv(w: Writer, x: Element) -> Register:
     """x times a function of -log(1 - x²), as Giles does."""
     depth = w.neg(w.math("log", w.mul(w.sub(1.0, x), w.add(1.0, x))))
     root = w.math("sqrt", depth)
-    p = _fitted(w, tables.ERF_INV_TAIL, root, 2.5, 4.0)
+    p = fitted(w, tables.ERF_INV_TAIL, root, 2.5, 4.0)
     if w.scalar == "double":
-        p = w.select(w.compare("ogt", root, 4.0), _fitted(w, tables.ERF_INV_FAR, root, 4.0, 6.125), p)
-    p = w.select(w.compare("olt", depth, 6.25), _fitted(w, tables.ERF_INV_CENTRE, depth, 0.0, 6.25), p)
+        p = w.select(w.compare("ogt", root, 4.0), fitted(w, tables.ERF_INV_FAR, root, 4.0, 6.125), p)
+    p = w.select(w.compare("olt", depth, 6.25), fitted(w, tables.ERF_INV_CENTRE, depth, 0.0, 6.25), p)
     p = w.select(w.compare("oeq", depth, math.inf), math.inf, p)
     return w.mul(x, p)
 
@@ -52,10 +52,10 @@ def digamma(w: Writer, x: Element) -> Register:
 
     high, low = DIGAMMA_ROOT[w.scalar]
     distance = w.add(w.sub(a, high), w.sub(lost, low))
-    centre = w.mul(distance, _fitted(w, tables.DIGAMMA_CENTRE, a, 1.0, 2.0))
+    centre = w.mul(distance, fitted(w, tables.DIGAMMA_CENTRE, a, 1.0, 2.0))
     inverse = w.div(1.0, a)
     z = w.mul(inverse, inverse)
-    tail = w.fma(z, _fitted(w, tables.DIGAMMA_TAIL, z, 0.0, 0.25), w.mul(inverse, 0.5))
+    tail = w.fma(z, fitted(w, tables.DIGAMMA_TAIL, z, 0.0, 0.25), w.mul(inverse, 0.5))
     y = w.select(w.compare("olt", a, 2.0), centre, w.sub(w.math("log", a), tail))
     recurred = w.sub(y, w.div(1.0, x))
 
@@ -77,7 +77,7 @@ def _bessel_ie(w: Writer, x: Element, small: Fit, middle: Fit, tail: Fit) -> tup
     size = w.intrinsic("fabs", x)
     inverse = w.div(1.0, size)
     large = w.compare("ogt", size, 8.0)
-    fit = w.select(large, _fitted(w, tail, inverse, 0.0, 0.125), _fitted(w, middle, inverse, 0.125, 0.5))
+    fit = w.select(large, fitted(w, tail, inverse, 0.0, 0.125), fitted(w, middle, inverse, 0.125, 0.5))
     return w.div(fit, w.math("sqrt", size)), w.polynomial(w.sub(size, 1.0), small[w.scalar])
 
 
