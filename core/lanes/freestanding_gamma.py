@@ -58,7 +58,8 @@ def _positive_lgamma(w: Writer, x: Element) -> Register:
     # Stirling's series, so arranged that nothing large cancels.
     rest = w.add(0.5 * math.log(2.0 * math.pi) - 0.5, tail)
     above = w.add(w.mul(w.sub(x, 0.5), w.sub(logarithm, 1.0)), rest)
-    return w.select(w.compare("olt", x, 2.0), below, w.select(w.compare("olt", x, 3.0), between, above))
+    result = w.select(w.compare("olt", x, 2.0), below, w.select(w.compare("olt", x, 3.0), between, above))
+    return w.add(result, 0.0)  # of 1 and 2 it is +0
 
 
 def lgamma(w: Writer, x: Element) -> Register:

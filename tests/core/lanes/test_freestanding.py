@@ -72,8 +72,11 @@ def test_within_four_units_of_the_exact_result(name, scalar):
 
 
 def logarithm_of_gamma(x):
-    """As C has it; Python raises at poles."""
-    return math.inf if x <= 0 and (math.isinf(x) or x == math.floor(x)) else math.lgamma(x)
+    """As C has it; Python raises at poles, and where the result is too large."""
+    try:
+        return math.lgamma(x)
+    except (ValueError, OverflowError):
+        return math.inf
 
 
 REFERENCES = {
