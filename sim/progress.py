@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from ..core.lanes.single import one_lane
 from ..core.transforms import jit
 from ..solvers.adaptive import Adaptive, begin, go_on
 from ..solvers.problems import Options, Solution
@@ -55,6 +56,7 @@ def solve_in_parts(
 
 
 @jit
+@one_lane
 def _first_part(system, state, controls, t0, ts, options, solver, budget):
     problem = system.problem(state, controls)
     methods = solver.methods(options)
@@ -65,8 +67,12 @@ def _first_part(system, state, controls, t0, ts, options, solver, budget):
 def _later_part(number, system, state, controls, t0, ts, options, solver, progress, rows, budget):
     """Goes on by the method of this number; each is compiled when a run first needs it."""
     del t0
-    problem = system.problem(state, controls)
-    return go_on(problem, (progress, rows), ts, budget, options, solver.methods(options), number)
+
+    def part(system, state, controls, ts, options, progress, rows, budget):
+        problem = system.problem(state, controls)
+        return go_on(problem, (progress, rows), ts, budget, options, solver.methods(options), number)
+
+    return one_lane(part)(system, state, controls, ts, options, progress, rows, budget)
 
 
 class ProgressBar:

@@ -46,10 +46,7 @@ class Adaptive(Solver):
         **Raises** `ValueError` for adaptive steps with a method that does not estimate its error.
         """
         if options.dt is None and not METHODS[self.name][0].estimates:
-            raise ValueError(
-                f"solver={self.name!r} does not estimate its error, so that its steps must be fixed: pass dt=0.01, or "
-                "solver='tsit5' for adaptive steps."
-            )
+            raise ValueError(f"{self.name} has no error estimate, so that it cannot choose its step: pass dt=step.")
         return METHODS[self.name][:1] if options.dt is not None else METHODS[self.name]
 
     def solve(

@@ -17,6 +17,9 @@ def names() -> dict[str, str]:
     own = {
         "auto": "explicit Tsit5, handing over to Rodas5P when the problem proves stiff (default)",
         "tsit5": "explicit Runge-Kutta 5(4), adaptive or fixed step",
+        "dopri5": "explicit Runge-Kutta 5(4) of Dormand and Prince, adaptive or fixed step",
+        "dopri8": "explicit Runge-Kutta 8(5,3) of Dormand and Prince, for tight tolerances, adaptive or fixed step",
+        "rk4": "the classical explicit Runge-Kutta method, fixed step",
         "rodas5p": "Rosenbrock 5(4) for stiff problems",
     }
     symplectic = dict.fromkeys(SCHEMES, "symplectic, fixed step, for wl.ode.Separable")

@@ -149,7 +149,7 @@ def diffrax_solvers() -> dict[str, Callable[[], dfx.AbstractSolver]]:
 # They need arguments, a kind of problem we do not offer, or exist here as our own.
 _NOT_BY_NAME = {
     *("HalfSolver", "ALIGN", "QUICSORT", "ShOULD"),
-    *("SemiImplicitEuler", "LeapfrogMidpoint", "ReversibleHeun", "Tsit5"),
+    *("SemiImplicitEuler", "LeapfrogMidpoint", "ReversibleHeun", "Tsit5", "Dopri5", "Dopri8"),
 }
 
 

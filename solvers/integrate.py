@@ -95,6 +95,7 @@ def start(run: Run, t0: Float[Array, ""], y0: Float[Array, " n"]) -> Progress:
     zero, count = jnp.zeros_like(t0), jnp.zeros((), jnp.int32)
     span = jax.lax.stop_gradient(run.ts[-1] - t0)
     finite = jnp.all(jnp.isfinite(f)) & jnp.all(jnp.isfinite(y0))
+    f = jnp.where(jnp.isfinite(f), f, 0.0)  # a run that cannot begin still has its first state
     return Progress(
         t=t0, lag=zero, y=y0, f=f, h=run.control.first_step(run.field, t0, y0, f, span, run.methods[0].order),
         log_error=zero, last=None if run.landing and not run.has_events else standing(t0, y0, f, run.methods),
@@ -155,7 +156,7 @@ def advance_by(
             return _attempt(number, run, s, target, breaks)
 
         state = while_loop(goes_on, attempt, state, gradient=run.gradient, checkpoints=checkpoints)
-        due = (index >= state.saved) & (state.t >= target) & (state.code == Code.OK)
+        due = (index >= state.saved) & (state.t >= target)
         value = _output(number, run, state, target)
         state = eqx.tree_at(lambda s: s.saved, state, state.saved + due)
         return state, jnp.where(due, value, row)

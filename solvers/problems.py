@@ -112,7 +112,7 @@ class Stats(eqx.Module):
 
     `solver` is the solver's name; `steps` counts attempts, of which `rejected` were refused; `switched_at` is the time
     at which a problem that proved stiff was handed to `stiff_solver` (NaN: never). `lanes` is the number of runs that
-    one vector register held, where many were compiled to native lanes; 0 where XLA ran them.
+    one group of native lanes held, 1 for a single run of native code; 0 where XLA ran it.
     """
 
     solver: str = eqx.field(static=True)
@@ -148,8 +148,9 @@ class Stats(eqx.Module):
             where = f"t = {float(np.nanmin(switched)):.6g}"
             lanes = "" if switched.ndim == 0 else f" in {int(np.isfinite(switched).sum())} runs, first"
             parts.append(f"proved stiff{lanes} at {where}: continued with {self.stiff_solver!r}")
-        if np.max(self.lanes, initial=0) > 0:
-            parts.append(f"in native lanes, {int(np.max(self.lanes))} at once")
+        width = int(np.max(self.lanes, initial=0))
+        if width > 0:
+            parts.append("as native code" if width == 1 else f"in native lanes, {width} at once")
         return f"Stats({', '.join(parts)})"
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from .arithmetic import choose, compare, is_uniform, maximum, minimum, number
 from .arrays import Memory, Registers, Value, scalar_of
 from .builder import Element
 from .indexing import both, same_for_all
+from .keys import without_keys
 from .recompute import Again, Rounds, row, rows_at
 from .structure import broadcast_in_dim, elementwise, reduction, reshape
 from .uniformity import open_jaxpr, scan_counts, scan_varies, varying_results, while_varies
@@ -199,4 +201,19 @@ def linear_solve(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]
     return emitter.run(params["jaxprs"].solve, [*xs[begin:end], *xs[end + lengths.transpose_solve :]])
 
 
-RULES: dict[str, Callable] = {"scan": scan, "while": while_loop, "cond": cond, "custom_linear_solve": linear_solve}
+def lanes_within(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
+    """Lanes within a lane: one is part of its program, several are the program that `vmap` makes of them."""
+    from .primitive import by_vmap, count_lanes
+
+    jaxpr, laned = params["jaxpr"], params["laned"]
+    if count_lanes(laned, xs) > 1:
+        shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in xs]
+        return emitter.run(jax.make_jaxpr(lambda *a: by_vmap(*a, jaxpr=jaxpr, laned=laned))(*shapes), xs)
+    store = emitter.store
+    inner = [reshape(store, x, x.shape[:-1]) if has_lanes else x for x, has_lanes in zip(xs, laned)]
+    return [reshape(store, y, (*y.shape, 1)) for y in emitter.run(without_keys(jaxpr), inner)]
+
+
+RULES: dict[str, Callable] = {
+    "lanes": lanes_within, "scan": scan, "while": while_loop, "cond": cond, "custom_linear_solve": linear_solve,
+}  # fmt: skip

@@ -36,17 +36,28 @@ lanes_p = Primitive("lanes")
 lanes_p.multiple_results = True
 
 
-def bind(jaxpr: ClosedJaxpr, laned: Sequence[bool], operands: Sequence[Any], quiet: bool = False) -> list[Any]:
+def bind(
+    jaxpr: ClosedJaxpr, laned: Sequence[bool], operands: Sequence[Any], quiet: bool = False, alone: bool = False
+) -> list[Any]:
     """The results of a one-lane program for operands of which `laned` says whether they have an axis of lanes.
 
-    `quiet`: no warning where the program has no native code.
+    `quiet`: no warning where the program has no native code. `alone`: the only lane runs without vectors, which round
+    otherwise.
     """
     if not jaxpr.jaxpr.outvars and not jaxpr.effects:
         return []
     if jaxpr.effects:  # a program that does something is not one that may be left out, run twice, or run by a kernel
         _warn(f"{effectful(jaxpr)} (an effect)", quiet)
         return by_vmap(*operands, jaxpr=jaxpr, laned=tuple(laned))
-    return lanes_p.bind(*operands, jaxpr=jaxpr, laned=tuple(laned), quiet=quiet)
+    return lanes_p.bind(*operands, jaxpr=jaxpr, laned=tuple(laned), quiet=quiet, alone=alone)
+
+
+def bind_one(jaxpr: ClosedJaxpr, operands: Sequence[Any], most_operations: int) -> list[Any]:
+    """The results of a program, by native code of one lane if it is small enough."""
+    if jaxpr.effects or not operands or count_operations(jaxpr) > most_operations:
+        return jaxpr_as_fun(jaxpr)(*operands)
+    lanes_of_one = [x[..., None] for x in operands]
+    return [y[..., 0] for y in bind(jaxpr, [True] * len(operands), lanes_of_one, quiet=True, alone=True)]
 
 
 def effectful(jaxpr: Any) -> str:
@@ -124,14 +135,17 @@ def count_operations(jaxpr: Any) -> int:
 
 def by_vmap(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...]) -> list[Any]:
     """What `lanes` means, on XLA."""
+    if count_lanes(laned, operands) == 1:
+        results = jaxpr_as_fun(jaxpr)(*(x[..., 0] if has_lanes else x for x, has_lanes in zip(operands, laned)))
+        return [y[..., None] for y in results]
     axes = [-1 if has_lanes else None for has_lanes in laned]
     return jax.vmap(jaxpr_as_fun(jaxpr), in_axes=axes, out_axes=-1)(*operands)
 
 
-def _on_cpu(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool) -> list[Any]:
+def _on_cpu(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bool) -> list[Any]:
     count = count_lanes(laned, operands)
     try:
-        kernel = compiled(jaxpr, laned, host())
+        kernel = compiled(jaxpr, laned, host(alone))
     except Unsupported as reason:
         _warn(reason, quiet)
         return by_vmap(*operands, jaxpr=jaxpr, laned=laned)
@@ -147,23 +161,23 @@ def _padded(x: Any, missing: int) -> Any:
     return jnp.concatenate([x, jnp.repeat(x[..., -1:], missing, axis=-1)], axis=-1)
 
 
-def _on_any(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool) -> list[Any]:
-    del quiet
+def _on_any(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bool) -> list[Any]:
+    del quiet, alone
     return by_vmap(*operands, jaxpr=jaxpr, laned=laned)
 
 
 @functools.lru_cache(maxsize=512)
-def _program(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool) -> Any:
-    return jax.jit(lambda *operands: lanes_p.bind(*operands, jaxpr=jaxpr, laned=laned, quiet=quiet))
+def _program(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bool) -> Any:
+    return jax.jit(lambda *operands: lanes_p.bind(*operands, jaxpr=jaxpr, laned=laned, quiet=quiet, alone=alone))
 
 
 @lanes_p.def_impl
-def _run(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool) -> list[Any]:
-    return _program(jaxpr, laned, quiet)(*operands)
+def _run(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bool) -> list[Any]:
+    return _program(jaxpr, laned, quiet, alone)(*operands)
 
 
 @lanes_p.def_abstract_eval
-def _shapes(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool) -> list[Any]:
+def _shapes(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bool) -> list[Any]:
     count = count_lanes(laned, operands)
     return [v.aval.update(shape=(*v.aval.shape, count)) for v in jaxpr.jaxpr.outvars]
 
@@ -190,15 +204,15 @@ def _tangent_program(jaxpr: ClosedJaxpr, active: tuple[bool, ...]) -> tuple[Clos
     return program, is_float
 
 
-def _jvp(primals, tangents, *, jaxpr, laned, quiet):
+def _jvp(primals, tangents, *, jaxpr, laned, quiet, alone):
     active = tuple(type(t) is not ad.Zero for t in tangents)
-    results = lanes_p.bind(*primals, jaxpr=jaxpr, laned=laned, quiet=quiet)
+    results = lanes_p.bind(*primals, jaxpr=jaxpr, laned=laned, quiet=quiet, alone=alone)
     program, is_float = _tangent_program(jaxpr, active)
     if not any(is_float):
         return results, [ad.Zero(jax.typeof(y).to_tangent_aval()) for y in results]
     moved = [t for t, a in zip(tangents, active) if a]
     flags = (*laned, *(flag for flag, a in zip(laned, active) if a))
-    pushed = iter(lanes_p.bind(*primals, *moved, jaxpr=program, laned=flags, quiet=quiet))
+    pushed = iter(lanes_p.bind(*primals, *moved, jaxpr=program, laned=flags, quiet=quiet, alone=alone))
     return results, [next(pushed) if f else ad.Zero(jax.typeof(y).to_tangent_aval()) for f, y in zip(is_float, results)]
 
 
@@ -222,7 +236,7 @@ def _transposed_program(jaxpr: ClosedJaxpr, unknown: tuple[bool, ...]) -> Closed
     return program
 
 
-def _transpose(cotangents, *operands, jaxpr, laned, quiet):
+def _transpose(cotangents, *operands, jaxpr, laned, quiet, alone):
     """The program is linear in the operands that are unknown; a tangent that is known adds a constant at most."""
     unknown = tuple(ad.is_undefined_primal(x) for x in operands)
     known = [x for x, flag in zip(operands, unknown) if not flag]
@@ -230,19 +244,19 @@ def _transpose(cotangents, *operands, jaxpr, laned, quiet):
     cotangents = [ad.instantiate_zeros(c) for c in cotangents]
     program = _transposed_program(jaxpr, unknown)
     flags = (*(has_lanes for has_lanes, flag in zip(laned, unknown) if not flag), *(True,) * len(cotangents))
-    pulled = iter(lanes_p.bind(*known, *cotangents, jaxpr=program, laned=flags, quiet=quiet))
+    pulled = iter(lanes_p.bind(*known, *cotangents, jaxpr=program, laned=flags, quiet=quiet, alone=alone))
     pairs = [(next(pulled), has_lanes) if flag else None for has_lanes, flag in zip(laned, unknown)]
     return [None if pair is None else pair[0] if pair[1] else jnp.sum(pair[0], -1) for pair in pairs]
 
 
-def _batch(operands, axes, *, jaxpr, laned, quiet):
+def _batch(operands, axes, *, jaxpr, laned, quiet, alone):
     size = next(x.shape[a] for x, a in zip(operands, axes) if a is not None)
     shapes = [x.shape if a is None else x.shape[:a] + x.shape[a + 1 :] for x, a in zip(operands, axes)]
     count = next(shape[-1] for shape, has_lanes in zip(shapes, laned) if has_lanes)
     together, flags = [], []
     for x, axis, has_lanes in zip(operands, axes, laned):
-        if axis is None and not has_lanes:
-            together.append(x)
+        if axis is None and (not has_lanes or alone):
+            together.append(x[..., 0] if has_lanes else x)
             flags.append(False)
             continue
         if axis is not None:
@@ -253,7 +267,7 @@ def _batch(operands, axes, *, jaxpr, laned, quiet):
         shape = x.shape[:-2]
         together.append(jnp.broadcast_to(x, (*shape, size, count)).reshape(*shape, size * count))
         flags.append(True)
-    results = lanes_p.bind(*together, jaxpr=jaxpr, laned=tuple(flags), quiet=quiet)
+    results = lanes_p.bind(*together, jaxpr=jaxpr, laned=tuple(flags), quiet=quiet, alone=False)
     return [y.reshape(*y.shape[:-1], size, count) for y in results], [y.ndim - 1 for y in results]
 
 

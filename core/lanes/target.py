@@ -63,14 +63,16 @@ class Target:
         return text
 
 
-def host() -> Target:
+def host(alone: bool = False) -> Target:
     """The processor this process runs on, with the width that WORLDLINE_LANES_WIDTH forces, if it does.
+
+    `alone`: for one lane, which needs no vectors.
 
     Raises ValueError where the variable holds something else than 1, 2, 4, 8 or 16.
     """
     forced = os.environ.get(WIDTH_VARIABLE, "")
     if not forced:
-        return _processor()
+        return replace(_processor(), lanes=1) if alone else _processor()
     if forced not in map(str, WIDTHS):
         raise ValueError(f"{WIDTH_VARIABLE} is {forced!r}: it takes one of {', '.join(map(str, WIDTHS))}")
     return replace(_processor(), lanes=int(forced))

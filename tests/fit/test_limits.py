@@ -22,7 +22,7 @@ DATA = wl.Observations(TS, np.cos(FREQUENCY * TS) + 0.01 * np.random.default_rng
 FREE = {"stiffness": wl.Positive()}
 
 
-@pytest.mark.parametrize("solver", ["auto", pytest.param("dopri5", marks=pytest.mark.slow), "tsit5"])
+@pytest.mark.parametrize("solver", ["auto", pytest.param("bosh3", marks=pytest.mark.slow), "tsit5"])
 def test_what_simulate_runs_by_default_can_be_fitted_by_default(solver):
     """The number of steps has nothing to do with the number of times, of which there are 21."""
     assert wl.simulate(SYSTEM, [1.0, 0.0], ts=TS, solver=solver).stats.steps > 20_000

@@ -41,7 +41,7 @@ def go(birth=1.5, y0=(1.0, 1.0), ts=(0.0, 1.0, 2.0), **options):
     return wl.simulate(predator_prey().replace(birth=birth), list(y0), ts=np.array(ts), **options)
 
 
-@pytest.mark.parametrize("solver", ["auto", "dopri5"])
+@pytest.mark.parametrize("solver", ["auto", "bosh3"])
 def test_other_numbers_do_not_compile_again(compiled, solver):
     for kind in (
         float,

@@ -211,7 +211,7 @@ def test_a_rejected_step_outside_the_domain_leaves_the_gradient_finite(gradient,
     np.testing.assert_allclose(slope, -(1 - 1.9999 / 2) * 1.9999, rtol=1e4 * RUN_ERROR)
 
 
-@pytest.mark.parametrize("solver", ["tsit5", pytest.param("dopri5", marks=SLOW)])
+@pytest.mark.parametrize("solver", ["tsit5", pytest.param("bosh3", marks=SLOW)])
 def test_a_field_may_close_over_the_value_that_is_differentiated(solver):
     def end(rate):
         return wl.simulate(wl.ode.System(lambda t, y, p: -rate * y), START, t1=SPAN, solver=solver, **TIGHT).final
