@@ -52,14 +52,6 @@ def bind(
     return lanes_p.bind(*operands, jaxpr=jaxpr, laned=tuple(laned), quiet=quiet, alone=alone)
 
 
-def bind_one(jaxpr: ClosedJaxpr, operands: Sequence[Any], most_operations: int) -> list[Any]:
-    """The results of a program, by native code of one lane if it is small enough."""
-    if jaxpr.effects or not operands or count_operations(jaxpr) > most_operations:
-        return jaxpr_as_fun(jaxpr)(*operands)
-    lanes_of_one = [x[..., None] for x in operands]
-    return [y[..., 0] for y in bind(jaxpr, [True] * len(operands), lanes_of_one, quiet=True, alone=True)]
-
-
 def effectful(jaxpr: Any) -> str:
     """The name of the first primitive of a program that has an effect, such as printing."""
     for equation in open_jaxpr(jaxpr)[0].eqns:
@@ -106,7 +98,7 @@ def count_lanes(laned: Sequence[bool], operands: Sequence[Any]) -> int:
 def compiled(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], target: Target) -> Kernel:
     """The native code of a program. **Raises** `Unsupported` where a primitive has none."""
     jaxpr = without_keys(jaxpr)
-    vectors = 2 if count_operations(jaxpr) <= MOST_OPERATIONS_FOR_TWO_VECTORS else 1
+    vectors = 2 if count_operations(jaxpr)[1] <= MOST_OPERATIONS_FOR_TWO_VECTORS else 1
     width = target.width(widest(jaxpr), vectors)
     text, workspace = emit_group(jaxpr, laned, width)
     return compile_kernel(
@@ -123,14 +115,14 @@ def widest(jaxpr: ClosedJaxpr) -> int:
     return max(floats or [d.itemsize for d in kinds] or [4])
 
 
-def count_operations(jaxpr: Any) -> int:
-    """Operations on single numbers that a program and those inside it are written with, loops counted once."""
-    total = 0
+def count_operations(jaxpr: Any) -> tuple[int, int]:
+    """Operations on arrays and on single numbers that a program and those inside it are written with, loops once."""
+    operations = numbers = 0
     for equation in open_jaxpr(jaxpr)[0].eqns:
-        inner = list(jaxprs_in_params(equation.params))
-        own = sum(int(np.prod(v.aval.shape)) for v in equation.outvars if hasattr(v.aval, "shape"))
-        total += sum(map(count_operations, inner)) if inner else own
-    return total
+        inner = [count_operations(j) for j in jaxprs_in_params(equation.params)]
+        inner = inner or [(1, sum(int(np.prod(v.aval.shape)) for v in equation.outvars if hasattr(v.aval, "shape")))]
+        operations, numbers = operations + sum(n for n, _ in inner), numbers + sum(n for _, n in inner)
+    return operations, numbers
 
 
 def by_vmap(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...]) -> list[Any]:

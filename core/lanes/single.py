@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from ..pytrees import Rest, is_array, merge, split
 
-# Measured by Lorenz's model of 1996 with n places, one solve, first call and later ones, native and on XLA: n = 4 (3200
-# operations with a stiff method at hand) 0.6 s and 0.018 ms, 1.5 s and 0.43 ms; n = 20 (6400, explicit) 0.5 s and 0.07
-# ms, 1.1 s and 0.84 ms; n = 60 (18500) 2.3 s and 0.37 ms, 0.9 s and 0.65 ms.
-MOST_OPERATIONS = 10_000
+# Measured by Lorenz's model of 1996 with n places, one solve, first call and later ones, native and on XLA: n = 4 (1600
+# operations on numbers, explicit method) 0.5 s and 0.018 ms, 1.3 s and 0.40 ms; n = 20 (6400) 0.5 s and 0.07 ms, 1.1 s
+# and 0.84 ms; n = 60 (18500) 2.3 s and 0.37 ms, 0.9 s and 0.65 ms; n = 200 (60800) 1.9 s and 1.4 ms, 1.0 s and 1.6 ms.
+# XLA takes long to compile many operations, native code many numbers.
+MOST_NUMBERS_IN_AN_OPERATION = 16  # on average
+MOST_NUMBERS = 100_000
 
 
-def one_lane(fn: Callable[..., Any], most_operations: int = MOST_OPERATIONS) -> Callable[..., Any]:
-    """`fn` run as native code; on XLA when that has none, or for more than so many operations.
+def one_lane(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn` run as native code; on XLA where that has none, and where its arrays are large.
 
     For programs of many small steps, where XLA spends its time between operations. Under `vmap` the runs become the
     lanes of one program, within `lanes` the program is part of that of a lane. `lane_width()` inside `fn` is 1.
@@ -27,7 +30,7 @@ def one_lane(fn: Callable[..., Any], most_operations: int = MOST_OPERATIONS) -> 
     @functools.wraps(fn, updated=())
     def run(*args: Any) -> Any:
         from .keys import kind_of, to_data, to_keys
-        from .primitive import bind_one, trace
+        from .primitive import trace
 
         arrays, rest = split(args, is_array)
         operands = [to_data(jnp.asarray(x), has_lanes=False) for x in arrays]
@@ -41,7 +44,18 @@ def one_lane(fn: Callable[..., Any], most_operations: int = MOST_OPERATIONS) -> 
 
         program, constants = trace(one, [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in operands])
         kinds, results_rest = kept[0]
-        results = bind_one(program, [*constants, *operands], most_operations)
+        results = _run(program, [*constants, *operands])
         return merge([to_keys(y, kind) for y, kind in zip(results, kinds, strict=True)], results_rest)
 
     return run
+
+
+def _run(program: ClosedJaxpr, operands: Sequence[Any]) -> list[Any]:
+    from .primitive import bind, count_operations
+
+    operations, numbers = count_operations(program)
+    large = numbers > min(MOST_NUMBERS, MOST_NUMBERS_IN_AN_OPERATION * operations)
+    if large or program.effects or not operands:
+        return jaxpr_as_fun(program)(*operands)
+    lanes_of_one = [x[..., None] for x in operands]
+    return [y[..., 0] for y in bind(program, [True] * len(operands), lanes_of_one, quiet=True, alone=True)]
