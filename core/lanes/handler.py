@@ -31,6 +31,7 @@ STRUCTS = {
     "Buffer": "i64 struct_size, ptr extension_start, i32 dtype, ptr data, i64 rank, ptr dims",
     "Error_Create_Args": "i64 struct_size, ptr extension_start, ptr message, i32 errc",
     "Error_Destroy_Args": "i64 struct_size, ptr extension_start, ptr error",
+    "Stream_Get_Args": "i64 struct_size, ptr extension_start, ptr ctx, ptr stream",
     "ThreadPool_Schedule_Args": "i64 struct_size, ptr extension_start, ptr ctx, ptr task, ptr data",
     "ThreadPool_NumThreads_Args": "i64 struct_size, ptr extension_start, ptr ctx, ptr num_threads",
     # The functions are named without XLA_FFI_; later ones are not used.
@@ -44,24 +45,31 @@ STRUCTS = {
 # of workspace; for every buffer whether it is laned; what is wrong with too few lanes, and without memory.
 KERNEL = "ptr group, i64 operands, i64 results, i64 width, i64 workspace, ptr laned, ptr few, ptr full"
 
+# A kernel for GPUs says besides how many blocks of threads it may have at a time; its `group` is the driver's handle.
+LAUNCH = KERNEL + ", i64 blocks"
+
 # What the threads of one call share. Counters have cache lines of their own. `buffers` goes on behind the struct.
 SHARED = (
     "i64 next, [56 x i8] pad, i64 done, i64 references, [48 x i8] pad, ptr group, i64 lanes, i64 units, i64 block, "
     "i64 blocks, i64 width, i64 workspace, [0 x ptr] buffers"
 )
 
-_ALL = {**STRUCTS, "Kernel": KERNEL, "Shared": SHARED}
+_ALL = {**STRUCTS, "Kernel": KERNEL, "Launch": LAUNCH, "Shared": SHARED}
 
 
 @functools.cache
 def assembly(pause: str | None) -> str:
     """The module of the handler; `pause` is a function of the process that lets another thread run, if it has one."""
-    types = [f"%{name} = type {{ {', '.join(kind for kind, _ in fields(name))} }}\n" for name in _ALL]
     relax = f"call i32 @{pause}()" if pause else "add i32 0, 0"
-    text = "".join(types) + _HANDLER + POOL
-    text += f"\ndefine internal void @relax() {{\n  %ignored = {relax}\n  ret void\n}}\n"
-    text += f"declare i32 @{pause}()\n" if pause else ""
-    return re.sub(r"^  .*\b(get|put|at) \w+\..*$", _expanded, text, flags=re.MULTILINE)
+    text = POOL + f"\ndefine internal void @relax() {{\n  %ignored = {relax}\n  ret void\n}}\n"
+    return complete(text + (f"declare i32 @{pause}()\n" if pause else ""))
+
+
+def complete(text: str) -> str:
+    """The module of a handler that calls `ptr @run(ptr %frame, ptr %kernel, ptr %shared, i64 %lanes)`, which `text`
+    defines: it computes all lanes, with the addresses of the buffers in `%shared`, which it has to free."""
+    types = [f"%{name} = type {{ {', '.join(kind for kind, _ in fields(name))} }}\n" for name in _ALL]
+    return re.sub(r"^  .*\b(get|put|at) \w+\..*$", _expanded, "".join(types) + _HANDLER + text, flags=re.MULTILINE)
 
 
 def fields(struct: str) -> list[tuple[str, str]]:
@@ -106,56 +114,6 @@ define internal ptr @fail(ptr %api, ptr %message, i32 %code) {{
   %create = get Api.Error_Create %api
   %error = call ptr %create(ptr %arguments)
   ret ptr %error
-}}
-
-; Whether an API call succeeded; the error, if any, is thrown away.
-define internal i1 @succeeded(ptr %api, ptr %error) {{
-  %fine = icmp eq ptr %error, null
-  br i1 %fine, label %end, label %destroy
-destroy:
-  %arguments = alloca %Error_Destroy_Args
-  store %Error_Destroy_Args {{ i64 24, ptr null, ptr null }}, ptr %arguments
-  put Error_Destroy_Args.error %arguments %error
-  %function = get Api.Error_Destroy %api
-  call void %function(ptr %arguments)
-  br label %end
-end:
-  ret i1 %fine
-}}
-
-define internal i64 @threads(ptr %api, ptr %ctx) {{
-  %api.size = get Api.struct_size %api
-  %known = icmp uge i64 %api.size, 152
-  br i1 %known, label %ask, label %one
-ask:
-  %count = alloca i64
-  store i64 1, ptr %count
-  %arguments = alloca %ThreadPool_NumThreads_Args
-  store %ThreadPool_NumThreads_Args {{ i64 32, ptr null, ptr null, ptr null }}, ptr %arguments
-  put ThreadPool_NumThreads_Args.ctx %arguments %ctx
-  put ThreadPool_NumThreads_Args.num_threads %arguments %count
-  %function = get Api.ThreadPool_NumThreads %api
-  %error = call ptr %function(ptr %arguments)
-  %fine = call i1 @succeeded(ptr %api, ptr %error)
-  br i1 %fine, label %several, label %one
-several:
-  %number = load i64, ptr %count
-  %positive = icmp sgt i64 %number, 1
-  %threads = select i1 %positive, i64 %number, i64 1
-  ret i64 %threads
-one:
-  ret i64 1
-}}
-
-define internal i1 @schedule(ptr %api, ptr %ctx, ptr %shared) {{
-  %arguments = alloca %ThreadPool_Schedule_Args
-  store %ThreadPool_Schedule_Args {{ i64 40, ptr null, ptr null, ptr @task, ptr null }}, ptr %arguments
-  put ThreadPool_Schedule_Args.ctx %arguments %ctx
-  put ThreadPool_Schedule_Args.data %arguments %shared
-  %function = get Api.ThreadPool_Schedule %api
-  %error = call ptr %function(ptr %arguments)
-  %fine = call i1 @succeeded(ptr %api, ptr %error)
-  ret i1 %fine
 }}
 
 ; Put the addresses of all buffers into %buffers. The number of lanes, or -1 where the buffers do not fit together.

@@ -12,6 +12,56 @@ declare i64 @llvm.umin.i64(i64, i64)
 declare i64 @llvm.umax.i64(i64, i64)
 declare ptr @llvm.ptrmask.p0.i64(ptr, i64)
 
+; Whether an API call succeeded; the error, if any, is thrown away.
+define internal i1 @succeeded(ptr %api, ptr %error) {
+  %fine = icmp eq ptr %error, null
+  br i1 %fine, label %end, label %destroy
+destroy:
+  %arguments = alloca %Error_Destroy_Args
+  store %Error_Destroy_Args { i64 24, ptr null, ptr null }, ptr %arguments
+  put Error_Destroy_Args.error %arguments %error
+  %function = get Api.Error_Destroy %api
+  call void %function(ptr %arguments)
+  br label %end
+end:
+  ret i1 %fine
+}
+
+define internal i64 @threads(ptr %api, ptr %ctx) {
+  %api.size = get Api.struct_size %api
+  %known = icmp uge i64 %api.size, 152
+  br i1 %known, label %ask, label %one
+ask:
+  %count = alloca i64
+  store i64 1, ptr %count
+  %arguments = alloca %ThreadPool_NumThreads_Args
+  store %ThreadPool_NumThreads_Args { i64 32, ptr null, ptr null, ptr null }, ptr %arguments
+  put ThreadPool_NumThreads_Args.ctx %arguments %ctx
+  put ThreadPool_NumThreads_Args.num_threads %arguments %count
+  %function = get Api.ThreadPool_NumThreads %api
+  %error = call ptr %function(ptr %arguments)
+  %fine = call i1 @succeeded(ptr %api, ptr %error)
+  br i1 %fine, label %several, label %one
+several:
+  %number = load i64, ptr %count
+  %positive = icmp sgt i64 %number, 1
+  %threads = select i1 %positive, i64 %number, i64 1
+  ret i64 %threads
+one:
+  ret i64 1
+}
+
+define internal i1 @schedule(ptr %api, ptr %ctx, ptr %shared) {
+  %arguments = alloca %ThreadPool_Schedule_Args
+  store %ThreadPool_Schedule_Args { i64 40, ptr null, ptr null, ptr @task, ptr null }, ptr %arguments
+  put ThreadPool_Schedule_Args.ctx %arguments %ctx
+  put ThreadPool_Schedule_Args.data %arguments %shared
+  %function = get Api.ThreadPool_Schedule %api
+  %error = call ptr %function(ptr %arguments)
+  %fine = call i1 @succeeded(ptr %api, ptr %error)
+  ret i1 %fine
+}
+
 define internal void @release(ptr %shared, i64 %count) {
   %refs.at = at Shared.references %shared
   %before = atomicrmw sub ptr %refs.at, i64 %count acq_rel
