@@ -51,14 +51,15 @@ def device_assembly(jaxpr: ClosedJaxpr, laned: tuple[bool, ...]) -> tuple[str, i
         raise Unsupported(f"a program of {buffers} arrays: a kernel takes {MOST_BUFFERS} at most; stack them")
     text, workspace = emit_group(jaxpr, laned, 1, threads=True)
     inlined = re.sub(r"^define (void @lanes_group\(.*\)) \{", r"define internal \1 alwaysinline {", text, flags=re.M)
-    return linked(inlined) + _kernel(len(laned), buffers), workspace
+    return linked(inlined) + _kernel(len(laned), buffers, workspace > 0), workspace
 
 
-def _kernel(operands: int, buffers: int) -> str:
+def _kernel(operands: int, buffers: int, workspace: bool) -> str:
     """The function that a GPU starts: finds out which thread it is, and goes through its lanes."""
     kinds = ["noalias readonly" if k < operands else "noalias" for k in range(buffers)]
     given = [f"ptr addrspace(1) {kind} align 16 %given{k}" for k, kind in enumerate(kinds)]
-    given += ["ptr addrspace(1) noalias align 16 %scratch", "i64 %lanes"]
+    given += ["ptr addrspace(1) noalias align 16 %scratch"] * workspace + ["i64 %lanes"]
+    scratch = "%scratch" if workspace else "null"
     table = [
         f"  %pointer{k} = addrspacecast ptr addrspace(1) %given{k} to ptr\n"
         f"  %slot{k} = getelementptr ptr, ptr %buffers, i64 {k}\n  store ptr %pointer{k}, ptr %slot{k}, align 8\n"
@@ -76,7 +77,7 @@ def _kernel(operands: int, buffers: int) -> str:
 define ptx_kernel void @{KERNEL}({", ".join(given)}) nounwind "nvvm.maxntid"="{THREADS}" {{
 entry:
   %buffers = alloca [{max(buffers, 1)} x ptr], align 8
-{"".join(table)}  %workspace = addrspacecast ptr addrspace(1) %scratch to ptr
+{"".join(table)}  %workspace = addrspacecast ptr addrspace(1) {scratch} to ptr
 {"".join(read)}  %before = mul i64 %block, %size
   %thread = add i64 %before, %inside
   %threads = mul i64 %blocks, %size

@@ -158,6 +158,20 @@ def _on_any(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: 
     return by_vmap(*operands, jaxpr=jaxpr, laned=laned)
 
 
+def _on_gpu(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bool) -> list[Any]:
+    """Natively where the switch is on, see `launch`."""
+    from . import launch
+
+    processor = launch.processor()
+    if processor is None:
+        return _on_any(*operands, jaxpr=jaxpr, laned=laned, quiet=quiet, alone=alone)
+    try:
+        return launch.run(jaxpr, laned, processor, count_lanes(laned, operands), operands)
+    except Unsupported as reason:
+        _warn(reason, quiet)
+        return by_vmap(*operands, jaxpr=jaxpr, laned=laned)
+
+
 @functools.lru_cache(maxsize=512)
 def _program(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bool) -> Any:
     return jax.jit(lambda *operands: lanes_p.bind(*operands, jaxpr=jaxpr, laned=laned, quiet=quiet, alone=alone))
@@ -268,3 +282,4 @@ ad.primitive_transposes[lanes_p] = _transpose
 batching.primitive_batchers[lanes_p] = _batch
 mlir.register_lowering(lanes_p, mlir.lower_fun(_on_any, multiple_results=True))
 mlir.register_lowering(lanes_p, mlir.lower_fun(_on_cpu, multiple_results=True), platform="cpu")
+mlir.register_lowering(lanes_p, mlir.lower_fun(_on_gpu, multiple_results=True), platform="cuda")

@@ -9,8 +9,8 @@ from typing import Any
 def ptx(fn: Callable[..., Any], *args: Any, in_axes: Any = -1, processor: str = "sm_90") -> str:
     """PTX of `lanes(fn, in_axes)(*args)`, for NVIDIA's GPUs from `processor` on; nothing is run, and no GPU is needed.
 
-    The kernel `lanes_kernel` takes the addresses of all arguments, of all results and of the workspace, then the number
-    of lanes; arrays are `[..., lanes]`. A thread computes one lane after another where there are fewer threads.
+    The kernel `lanes_kernel` takes the addresses of all arguments, of all results and of the workspace, if it needs one,
+    then the number of lanes; arrays are `[..., lanes]`. A thread computes one lane after another where there are fewer threads.
 
     Arguments may be arrays or `jax.ShapeDtypeStruct`s in pytrees.
 

@@ -32,6 +32,7 @@ def lanes(
 
     On processors other than CPUs, and for functions that use what has no native code yet (a warning names it, unless
     `quiet`), it is `vmap` on XLA. `wl.lanes.explain` says which; `lane_width()` inside `fn` is 0 there.
+    `wl.lanes.ptx` gives the code for NVIDIA's GPUs, which docs/ensembles.md tells how to switch on.
 
     Raises `ValueError` for axes that do not exist, or sizes that do not agree.
     """

@@ -36,7 +36,7 @@ def run_threads(fn, arrays, blocks=2, size=5):
     assert len(operands) == len(program.laned) and all(program.laned)
     results = [np.empty((*v.aval.shape, lanes), v.aval.dtype) for v in program.jaxpr.jaxpr.outvars]
     scratch = np.empty(workspace * blocks * size + 64, np.uint8)
-    pointers = [x.ctypes.data for x in (*operands, *results, scratch)]
+    pointers = [x.ctypes.data for x in (*operands, *results, *([scratch] if workspace else []))]
     kinds = [*[ctypes.c_void_p] * len(pointers), ctypes.c_int64, *[ctypes.c_int32] * len(REGISTERS)]
     kernel = ctypes.CFUNCTYPE(None, *kinds)(address)
     for block in range(blocks):

@@ -188,7 +188,7 @@ def test_a_large_workspace_lies_side_by_side():
 
 def test_arguments_without_lanes_and_other_axes():
     text = wl.lanes.ptx(lambda x, c: c @ x, np.ones((5, 3)), np.ones((2, 3)), in_axes=(0, None))
-    assert text.count(".param .u64 .ptr .global") == 4  # two arguments, a result, the workspace
+    assert text.count(".param .u64 .ptr .global") == 3  # two arguments and a result
 
 
 def test_what_cannot_be():
