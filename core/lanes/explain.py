@@ -17,8 +17,8 @@ class Explanation:
 
     `reason` says what has no native code, beginning with the name of the primitive; None where the function is native.
     `primitives` counts the equations of the one-lane program by primitive, those of inner programs too. `width` is the
-    number of lanes that one group computes, `code_bytes` the size of its machine code, and `workspace_bytes` the
-    memory that it needs beside its stack; zero where nothing is native.
+    number of lanes that one group computes, `code_bytes` the size of its machine code (on a GPU that of its PTX), and
+    `workspace_bytes` the memory that it needs beside its stack; zero where nothing is native.
     """
 
     name: str
@@ -65,13 +65,27 @@ def explain(fn: Callable[..., Any], *args: Any, in_axes: Any = -1) -> Explanatio
     if program.jaxpr is None:
         return Explanation(name, program.reason, _count(program.everything.jaxpr))
     jaxpr, primitives = program.jaxpr, _count(program.jaxpr.jaxpr)
-    if jax.default_backend() != "cpu":
-        return Explanation(name, f"{jax.default_backend()} devices", primitives)
     try:
+        if jax.default_backend() != "cpu":
+            return _beside_cpus(name, program, primitives)
         kernel = compiled(jaxpr, program.laned, host())
     except Unsupported as reason:
         return Explanation(name, str(reason), primitives)
     return Explanation(name, None, primitives, kernel.width, kernel.size, kernel.workspace)
+
+
+def _beside_cpus(name: str, program: Any, primitives: dict[str, int]) -> Explanation:
+    """The same on other devices: native on GPUs, and only where that is switched on."""
+    from .launch import processor
+
+    backend = jax.default_backend()
+    target = processor() if backend == "gpu" else None
+    if target is None:
+        return Explanation(name, f"{backend} devices", primitives)
+    from .device import device_code
+
+    code = device_code(program.jaxpr, program.laned, target)
+    return Explanation(name, None, primitives, 1, len(code.text), code.workspace)
 
 
 def _count(jaxpr: Any) -> dict[str, int]:

@@ -240,6 +240,18 @@ def test_without_the_switch_everything_runs_on_xla(monkeypatch):
         lowered(curve, X, C)
 
 
+def test_explanations_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setenv(launch.SWITCH, "0")
+    assert wl.lanes.explain(curve, X, C).reason == "gpu devices"
+    monkeypatch.setenv(launch.SWITCH, "sm_80")
+    native = wl.lanes.explain(curve, X, C)
+    assert (
+        native.native and native.width == 1 and native.code_bytes == len(wl.lanes.ptx(curve, X, C, processor="sm_80"))
+    )
+    assert "complex" in wl.lanes.explain(lambda x: jnp.abs(x * 1j), X).reason
+
+
 def test_a_machine_without_a_driver_says_so(monkeypatch):
     launch.Driver.here.cache_clear()
     monkeypatch.setattr(launch, "LIBRARY", "no_such_library.so.1")
