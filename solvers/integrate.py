@@ -14,7 +14,7 @@ from ..core.loops import scan, while_loop
 from ..core.status import Code
 from .one_step import DenseOutput, LastStep, Method, dense_output, standing
 from .problems import FlatField
-from .step_control import StepControl, log_norm, same_time, too_small
+from .step_control import StepControl, all_finite, log_norm, same_time, too_small
 
 # Tsit5 is stable for h |lambda| up to 3.5 in most of the left half plane (2.7 five degrees off the imaginary axis), and
 # step control holds a stiff run right there. The estimate from the probe comes out smaller, by the share of the slow
@@ -94,7 +94,7 @@ def start(run: Run, t0: Float[Array, ""], y0: Float[Array, " n"]) -> Progress:
     events = run.field.events(t0, y0)
     zero, count = jnp.zeros_like(t0), jnp.zeros((), jnp.int32)
     span = jax.lax.stop_gradient(run.ts[-1] - t0)
-    finite = jnp.all(jnp.isfinite(f)) & jnp.all(jnp.isfinite(y0))
+    finite = all_finite(y0, f)
     f = jnp.where(jnp.isfinite(f), f, 0.0)  # a run that cannot begin still has its first state
     return Progress(
         t=t0, lag=zero, y=y0, f=f, h=run.control.first_step(run.field, t0, y0, f, span, run.methods[0].order),
@@ -184,7 +184,7 @@ def _attempt(
 
     def propose(rate: FlatField, s: Progress, f: Array, h: Array, control: StepControl) -> tuple:
         new = method.step(rate, s.t, s.y, f, h, control.sizes(s.y))
-        finite = jnp.all(jnp.isfinite(new.y)) & jnp.all(jnp.isfinite(new.f))
+        finite = all_finite(new.y, new.f)
         if fixed:
             return (new, None, None, finite), finite
         weights = control.weights(jnp.maximum(jnp.abs(s.y), jnp.abs(new.y)))
@@ -215,12 +215,15 @@ def _attempt(
     if run.has_events:
         between = dense_output(run.field, moved.last, run.methods, number)
         values = event_values(run.field, moved, between, s.events)
-        fired = jnp.any(crossed(values, run.field.problem.event_direction), axis=0)
+        fired = accept & jnp.any(crossed(values, run.field.problem.event_direction), axis=0)
         moved = eqx.tree_at(lambda p: p.fired, moved, fired)
     if number + 1 < len(run.methods):
         moved = _vote(moved, control.strained(new.probe, weights, STRAINED), end, h)
+    # A fixed step that fails ends the run: only its time counts.
+    kept = (lambda p: (p.t, p.lag)) if fixed else (lambda p: p)
     stayed = eqx.tree_at(lambda p: p.h, s, following)
-    after = jax.tree.map(lambda a, b: jnp.where(accept, a, b), moved, stayed)
+    chosen = jax.tree.map(lambda a, b: jnp.where(accept, a, b), kept(moved), kept(stayed))
+    after = eqx.tree_at(kept, moved, chosen) if fixed else chosen
     return eqx.tree_at(
         lambda p: (p.steps, p.rejected, p.code), after, (s.steps + 1, s.rejected + ~accept, code.astype(s.code.dtype))
     )

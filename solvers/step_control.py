@@ -104,7 +104,12 @@ def log_norm(mean_square: Float[Array, ""]) -> Float[Array, ""]:
 def same_time(a: Float[Array, ""], b: Float[Array, ""]) -> Bool[Array, ""]:
     """Whether two times differ by no more than the rounding of a few additions."""
     a, b = jax.lax.stop_gradient((a, b))
-    return jnp.abs(a - b) <= SMALLEST_STEP_IN_ULPS * jnp.finfo(a.dtype).eps * jnp.maximum(jnp.abs(a), jnp.abs(b))
+    return jnp.abs(a - b) <= 0.5 * SMALLEST_STEP_IN_ULPS * jnp.finfo(a.dtype).eps * (jnp.abs(a) + jnp.abs(b))
+
+
+def all_finite(*arrays: Float[Array, " n"]) -> Bool[Array, ""]:
+    """Whether no number is NaN or infinite: zero times such a one is NaN, and so is every sum with it."""
+    return sum(jnp.sum(0.0 * jax.lax.stop_gradient(x)) for x in arrays) == 0.0
 
 
 def too_small(h: Float[Array, ""], t: Float[Array, ""]) -> Bool[Array, ""]:
