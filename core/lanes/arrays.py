@@ -7,6 +7,7 @@ no code. A larger one stands in memory: its element k, of all lanes, begins `k *
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ class Unsupported(Exception):
     """What cannot be compiled, in words that begin with the primitive's name."""
 
 
+@functools.cache  # asked for every element
 def scalar_of(dtype: Any) -> str:
     """The LLVM type of one number of a NumPy type. **Raises** `Unsupported` for complex and short floats."""
     name = np.dtype(dtype).name

@@ -15,12 +15,13 @@ import jax
 import numpy as np
 from jax.extend.core import Literal
 
-from . import structure
+from . import blocks, structure
 from .arithmetic import RULES, _select_n
 from .arrays import Memory, Registers, Store, Unsupported, Value, is_small, scalar_of
 from .builder import Builder, Element
 from .decompositions import DECOMPOSED
 from .indexing import dynamic_slice, dynamic_update_slice, gather, same_for_all, scatter
+from .products import dot_general
 from .recompute import Again, memories, rows_computed_again
 from .uniformity import inner_jaxpr, open_jaxpr
 
@@ -218,7 +219,7 @@ STRUCTURAL: dict[str, Callable] = {
     "dynamic_slice": dynamic_slice, "dynamic_update_slice": dynamic_update_slice, "gather": gather,
     "scatter": _scatter_rule(None),
     "argmax": structure.arg_extreme("argmax"), "argmin": structure.arg_extreme("argmin"),
-    "dot_general": structure.dot_general, "empty2": _empty, "device_put": _same,
+    "dot_general": dot_general, "empty2": _empty, "device_put": _same,
     "lane_width": lambda store, params: store.constant(np.asarray(store.b.width, np.int32)),
     "platform_index": _platform_index, "optimization_barrier": _same, "pvary": _same,
 }  # fmt: skip
@@ -252,6 +253,7 @@ def emit_group(jaxpr: Any, laned: Sequence[bool], width: int, threads: bool = Fa
     for k, (v, result) in enumerate(zip(jaxpr.jaxpr.outvars, results, strict=True)):
         store.copy(result, _buffer(b, len(arguments) + k, v.aval, True))
     b.do("ret void")
+    blocks.cut(b)
     more = ", i64 %thread, i64 %threads" if threads else ""
     signature = f"void @lanes_group(ptr noalias %buffers, i64 %lanes, i64 %first, ptr noalias %workspace{more})"
     declarations = "\n".join([*b.globals, *b.declarations.values()])

@@ -20,6 +20,7 @@ from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun, jaxprs_in_para
 from jax.interpreters import ad, batching, mlir
 
 from .arrays import Unsupported
+from .collector import paused
 from .emitter import emit_group
 from .kernel import Kernel, call, compile_kernel
 from .keys import is_key, kind_of, to_data, to_keys, without_keys
@@ -69,7 +70,8 @@ def _warn(reason: Any, quiet: bool) -> None:
 def trace(function: Any, avals: Sequence[Any]) -> tuple[ClosedJaxpr, list[Any]]:
     """The program of a function of arrays, with the traced and the large arrays that it closes over as its first
     arguments, and these. Small constants stay in the program, so that their zeros and ones can be folded."""
-    program = jax.make_jaxpr(function)(*avals)
+    with paused():
+        program = jax.make_jaxpr(function)(*avals)
     loose = [
         isinstance(c, jax.core.Tracer) or np.size(c) > EMBEDDED_ELEMENTS or is_key(jnp.asarray(c)) for c in program.consts
     ]
@@ -100,7 +102,8 @@ def compiled(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], target: Target) -> Ker
     jaxpr = without_keys(jaxpr)
     vectors = 2 if count_operations(jaxpr)[1] <= MOST_OPERATIONS_FOR_TWO_VECTORS else 1
     width = target.width(widest(jaxpr), vectors)
-    text, workspace = emit_group(jaxpr, laned, width)
+    with paused():
+        text, workspace = emit_group(jaxpr, laned, width)
     return compile_kernel(
         text, operands=len(laned), results=len(jaxpr.jaxpr.outvars), laned=laned, width=width, workspace=workspace,
         target=target,

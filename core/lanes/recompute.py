@@ -77,7 +77,9 @@ def rows_at(emitter: Emitter, xs: Sequence[Memory | Again], k: Register) -> list
             given = [*own.constants, *rows_at(emitter, [*own.carried, *own.rows], k)]
             results[id(own)] = emitter.run(own.body, given, wanted=[n in wanted for n in range(len(body.outvars))])
     return [
-        results[id(x.rounds)][x.result] if isinstance(x, Again) else emitter.store.settled(row(emitter, x, k, x.shape[1:]))
+        results[id(x.rounds)][x.result]
+        if isinstance(x, Again)
+        else emitter.store.settled(row(emitter, x, k, x.shape[1:]))
         for x in xs
     ]
 

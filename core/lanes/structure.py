@@ -1,4 +1,4 @@
-"""Operations that move elements, reduce them, or multiply matrices; on arrays in registers and in memory."""
+"""Operations that move elements or reduce them, on arrays in registers and in memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from .arithmetic import RULES, add, choose, compare, convert, is_uniform, maximum, minimum, mul, number
-from .arrays import Memory, Registers, Store, Unsupported, Value, Zero, is_small, scalar_of
+from .arrays import Memory, Registers, Store, Value, Zero, is_small, scalar_of
 from .builder import Element
 from .indexing import both, every, flat, strides_of
-
-UNROLLED_PRODUCTS = 2048  # a product of matrices with so many multiplications is written out
 
 
 def affine(store: Store, x: Value, shape: tuple[int, ...], steps: Sequence[int], start: int = 0) -> Value:
@@ -268,62 +266,14 @@ def cumulative(name: str) -> Callable:
     return rule
 
 
-def dot_general(store: Store, params: dict, x: Value, y: Value) -> Value:
-    """Sums of products over contracted axes, for each batch."""
-    (cx, cy), (bx, by) = params["dimension_numbers"]
-    result = np.dtype(params["preferred_element_type"] or x.dtype)
-    if result.kind not in "fiu" or x.dtype != y.dtype:
-        raise Unsupported(f"dot_general of {x.dtype} and {y.dtype}")
-    fx = [d for d in range(len(x.shape)) if d not in (*cx, *bx)]
-    fy = [d for d in range(len(y.shape)) if d not in (*cy, *by)]
-    batch, rows, columns = ([x.shape[d] for d in bx], [x.shape[d] for d in fx], [y.shape[d] for d in fy])
-    inner = [x.shape[d] for d in cx]
-    shape = (*batch, *rows, *columns)
-    sx, sy = strides_of(x.shape), strides_of(y.shape)
-    steps = ([sx[d] for d in (*bx, *fx)], [sy[d] for d in (*by, *fy)], [sx[d] for d in cx], [sy[d] for d in cy])
-    b = store.b
-
-    def product(px: Element, py: Element, along: tuple) -> Element:
-        left = store.element(x, flat(store, along, steps[2], px))
-        right = store.element(y, flat(store, along, steps[3], py))
-        return mul(b, {}, result, convert(b, left, x.dtype, result), convert(b, right, y.dtype, result))
-
-    def places(index: tuple) -> tuple[Element, Element]:
-        nb, nr = len(batch), len(rows)
-        left = flat(store, index[: nb + nr], steps[0])
-        return left, flat(store, (*index[:nb], *index[nb + nr :]), steps[1])
-
-    zero: Element = Zero(0.0) if result.kind == "f" else 0
-    if math.prod(shape) * math.prod(inner) <= UNROLLED_PRODUCTS and is_small(shape):
-        x, y = (store.in_registers(v) if is_small(v.shape) else v for v in (x, y))
-        data = np.empty(shape, object)
-        for index in np.ndindex(*shape):
-            px, py = places(index)
-            total = zero
-            for along in itertools.product(*(range(n) for n in inner)):
-                total = add(b, {}, result, total, product(px, py, along))
-            data[index] = total
-        return Registers(data, result)
-    x, y = store.in_memory(x), store.in_memory(y)
-    m = store.memory(shape, result, x.uniform and y.uniform)
-    slot = store.memory((), result, m.uniform)
-    for place in every(store, shape, unrolled=False):
-        px, py = places(place)
-        store.write(slot, 0, zero)
-        for within in every(store, inner, unrolled=False):
-            store.write(slot, 0, add(b, {}, result, store.read(slot, 0), product(px, py, within)))
-        store.write(m, flat(store, place, strides_of(shape)), store.read(slot, 0))
-    return store.settled(m)
-
-
 def elementwise(store: Store, shape: tuple[int, ...], dtype: Any, rule: Callable, xs: Sequence[Value]) -> Value:
     """`rule(elements)` for each element; arrays of shape () go with all."""
     if is_small(shape):
-        data = [np.broadcast_to(store.in_registers(x).data, shape) for x in xs]
-        out = np.empty(shape, object)
-        for index in np.ndindex(*shape):
-            out[index] = rule(*(d[index] for d in data))
-        return Registers(out, np.dtype(dtype))
+        data = [np.broadcast_to(store.in_registers(x).data, shape).ravel().tolist() for x in xs]
+        out = np.empty(math.prod(shape), object)
+        for place, elements in enumerate(zip(*data, strict=True)):
+            out[place] = rule(*elements)
+        return Registers(out.reshape(shape), np.dtype(dtype))
     xs = [x if x.size == 1 or x.shape == shape else _spread(store, x, shape) for x in xs]
     single = [store.element(x, 0) if x.size == 1 else None for x in xs]
     uniform = all(x.uniform if isinstance(x, Memory) else is_uniform(*x.data.flat) for x in xs)
