@@ -2,6 +2,8 @@
 
     python benchmarks/lanes.py            # prints a table of medians and ratios, writes benchmarks/lanes.json
 
+Rigid bodies are in chain.py, which adds to the same file.
+
 Peers run in turn, each case in a fresh process; leave the machine alone meanwhile.
 """
 
@@ -133,7 +135,9 @@ def main():
         seconds = in_process("ours", "adaptive", lanes=lanes)["s"]
         record[f"{lanes} lanes"] = seconds
         print(f"{lanes} lanes, adaptive: {seconds:.3f} s, {seconds / lanes * 1e9:.0f} ns a lane")
-    (Path(__file__).parent / "lanes.json").write_text(json.dumps(record, indent=1) + "\n")
+    path = Path(__file__).parent / "lanes.json"
+    before = json.loads(path.read_text()) if path.exists() else {}  # chain.py keeps its numbers there too
+    path.write_text(json.dumps(before | record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
