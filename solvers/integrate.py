@@ -14,7 +14,7 @@ from ..core.loops import scan, while_loop
 from ..core.status import Code
 from .one_step import DenseOutput, LastStep, Method, dense_output, standing
 from .problems import FlatField
-from .step_control import StepControl, all_finite, log_norm, same_time, too_small
+from .step_control import StepControl, all_finite, larger, log_norm, same_time, too_small
 
 # Tsit5 is stable for h |lambda| up to 3.5 in most of the left half plane (2.7 five degrees off the imaginary axis), and
 # step control holds a stiff run right there. The estimate from the probe comes out smaller, by the share of the slow
@@ -187,7 +187,7 @@ def _attempt(
         finite = all_finite(new.y, new.f)
         if fixed:
             return (new, None, None, finite), finite
-        weights = control.weights(jnp.maximum(jnp.abs(s.y), jnp.abs(new.y)))
+        weights = control.weights(larger(jnp.abs(new.y), jnp.abs(s.y)))
         error = control.mean_square(new.error, weights)
         return (new, error, weights, finite), finite & (error <= 1.0)
 
@@ -198,7 +198,7 @@ def _attempt(
     else:
         log_error = log_norm(error)
         following = h * control.factor(jnp.where(finite, log_error, jnp.nan), s.log_error, method.order)
-        following = jax.lax.stop_gradient(jnp.where(clipped & accept, jnp.maximum(following, s.h), following))
+        following = jax.lax.stop_gradient(jnp.where(clipped & accept, larger(following, s.h), following))
     hopeless = ~accept & (fixed | too_small(following, s.t))
     code = jnp.where(hopeless, jnp.where(finite, Code.STEP_TOO_SMALL, Code.NON_FINITE), s.code)
     t, lag = _later(s, h)
@@ -207,7 +207,7 @@ def _attempt(
         lag = jnp.where(t == target, 0.0, lag)
     t, lag = jnp.where(clipped, stop, t), jnp.where(clipped, 0.0, lag)
     moved = Progress(
-        t=t, lag=lag, y=new.y, f=new.f, h=following, log_error=jnp.maximum(log_error, LEAST_LOG_ERROR),
+        t=t, lag=lag, y=new.y, f=new.f, h=following, log_error=larger(log_error, LEAST_LOG_ERROR),
         last=s.last if s.last is None else _taken(s, h, new.stages, number),
         events=run.field.events(t, new.y), fired=s.fired, method=s.method, votes=s.votes, calm=s.calm,
         switched=s.switched, steps=s.steps, rejected=s.rejected, saved=s.saved, code=s.code,
