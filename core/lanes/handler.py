@@ -1,8 +1,9 @@
 """The function that XLA calls for every kernel, in LLVM assembly: it reads the call frame and runs the groups.
 
 XLA calls a handler with one pointer to a struct of its C interface. `STRUCTS` lists those structs as the header that
-comes with jaxlib does (xla/ffi/api/c_api.h), and a test compares the two. `pool` is how groups are spread over threads;
-`kernel` is what uses both. Lines with `get`, `put` and `at` read, write and find a field of a struct by its name.
+comes with jaxlib does (xla/ffi/api/c_api.h), and a test compares the two. `pool` is how groups are spread over threads,
+`registry` how the handler finds its kernel; `kernel` is what uses all three. Lines with `get`, `put` and `at` read, write
+and find a field of a struct by its name.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import re
 
 from .pool import POOL
+from .registry import REGISTRY
 
 ENTRY = "worldline_lanes_entry"
 
@@ -31,6 +33,10 @@ STRUCTS = {
     "Buffer": "i64 struct_size, ptr extension_start, i32 dtype, ptr data, i64 rank, ptr dims",
     "Error_Create_Args": "i64 struct_size, ptr extension_start, ptr message, i32 errc",
     "Error_Destroy_Args": "i64 struct_size, ptr extension_start, ptr error",
+    "ByteSpan": "ptr ptr, i64 len",
+    "TypeInfo": "i64 struct_size, ptr extension_start, ptr deleter",
+    "State_Set_Args": "i64 struct_size, ptr extension_start, ptr ctx, i32 stage, ptr type_id, ptr state",
+    "State_Get_Args": "i64 struct_size, ptr extension_start, ptr ctx, i32 stage, ptr type_id, ptr state",
     "Stream_Get_Args": "i64 struct_size, ptr extension_start, ptr ctx, ptr stream",
     "ThreadPool_Schedule_Args": "i64 struct_size, ptr extension_start, ptr ctx, ptr task, ptr data",
     "ThreadPool_NumThreads_Args": "i64 struct_size, ptr extension_start, ptr ctx, ptr num_threads",
@@ -45,6 +51,9 @@ STRUCTS = {
 # of workspace; for every buffer whether it is laned; what is wrong with too few lanes, and without memory.
 KERNEL = "ptr group, i64 operands, i64 results, i64 width, i64 workspace, ptr laned, ptr few, ptr full"
 
+# A kernel for CPUs in the list of `registry`: what it is, its name, how many loaded programs of XLA call it, and the next.
+RECORD = "%Kernel kernel, [32 x i8] name, i64 users, ptr next"
+
 # A kernel for GPUs says besides how many blocks of threads it may have at a time; its `group` is the driver's handle.
 LAUNCH = KERNEL + ", i64 blocks"
 
@@ -54,14 +63,14 @@ SHARED = (
     "i64 blocks, i64 width, i64 workspace, [0 x ptr] buffers"
 )
 
-_ALL = {**STRUCTS, "Kernel": KERNEL, "Launch": LAUNCH, "Shared": SHARED}
+_ALL = {**STRUCTS, "Kernel": KERNEL, "Record": RECORD, "Launch": LAUNCH, "Shared": SHARED}
 
 
 @functools.cache
 def assembly(pause: str | None) -> str:
     """The module of the handler; `pause` is a function of the process that lets another thread run, if it has one."""
     relax = f"call i32 @{pause}()" if pause else "add i32 0, 0"
-    text = POOL + f"\ndefine internal void @relax() {{\n  %ignored = {relax}\n  ret void\n}}\n"
+    text = POOL + REGISTRY + f"\ndefine internal void @relax() {{\n  %ignored = {relax}\n  ret void\n}}\n"
     return complete(text + (f"declare i32 @{pause}()\n" if pause else ""))
 
 
@@ -166,7 +175,8 @@ bad:
   ret i64 -1
 }}
 
-define ptr @{ENTRY}(ptr %frame, ptr %kernel) {{
+; Whether XLA only asks what this handler is. %type is the number of the type of its state, 0 where it has none.
+define internal i1 @answered(ptr %frame, i64 %type) {{
 entry:
   %extension.at = at CallFrame.extension_start %frame
   br label %look
@@ -174,7 +184,7 @@ look:
   %from = phi ptr [ %extension.at, %entry ], [ %next.at, %inspect ]
   %extension = load ptr, ptr %from
   %none = icmp eq ptr %extension, null
-  br i1 %none, label %execute, label %inspect
+  br i1 %none, label %end, label %inspect
 inspect:
   %kind = get Extension_Base.type %extension
   %next.at = at Extension_Base.next %extension
@@ -185,7 +195,16 @@ metadata:
   %version.at = at Metadata.api_version %answer
   store %Api_Version {{ i64 24, ptr null, i32 {VERSION[0]}, i32 {VERSION[1]} }}, ptr %version.at
   put Metadata.traits %answer 0
-  ret ptr null
+  put Metadata.state_type_id %answer %type
+  ret i1 true
+end:
+  ret i1 false
+}}
+
+define ptr @{ENTRY}(ptr %frame, ptr %kernel) {{
+entry:
+  %asked = call i1 @answered(ptr %frame, i64 0)
+  br i1 %asked, label %nothing, label %execute
 execute:
   %api = get CallFrame.api %frame
   %operands = get Kernel.operands %kernel

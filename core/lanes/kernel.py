@@ -3,6 +3,8 @@
 `compile_kernel` takes LLVM assembly that computes one group of lanes and gives a `Kernel`; `call` puts it into a JAX
 program. Between the two stands one handler for all kernels, written in LLVM assembly too, so that nothing is built
 at installation: it reads XLA's call frame and runs the groups on the threads of XLA's own pool.
+
+Machine code is freed once neither a `Kernel` nor a loaded program of XLA refers to it, when the next one is compiled.
 """
 
 from __future__ import annotations
@@ -12,25 +14,32 @@ import functools
 import hashlib
 import re
 import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import llvmlite.binding as llvm
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import mlir
 
-from .handler import ENTRY, assembly, fields
-from .target import LEVEL, Target, add_symbol, has_symbol, host, optimise_and_compile
+from .handler import assembly, fields
+from .registry import ADDRESSES, PARTS
+from .target import LEVEL, Code, Target, has_symbol, host, optimise_and_compile, unload
 
 GROUP = "lanes_group"
-_HANDLER = "worldline_lanes_handler"  # of one kernel, within its own module
+HANDLER = "worldline_lanes"  # what XLA knows; the kernel is an attribute of the call
+_RECORD = "worldline_lanes_record"  # the function of a kernel's module that says where its record is
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A compiled function of many lanes, known to XLA under `name`.
+    """A compiled function of many lanes, which a program of XLA refers to by its `name`.
 
-    `size` is the number of bytes of machine code, `address` where its handler begins.
+    Its code stays as long as this object, or a program that XLA has loaded. `size` is the number of bytes of machine
+    code, `address` where its record is, see `handler`.
     """
 
     name: str
@@ -52,7 +61,7 @@ def compile_kernel(
     workspace: int = 0,
     target: Target | None = None,
 ) -> Kernel:
-    """Compile code for a group of lanes, and register it with XLA; once per process for the same arguments.
+    """Compile code for a group of lanes, for the handler to find; once for the same arguments while it is in use.
 
     `text` is an LLVM module that defines `void @lanes_group(ptr noalias %buffers, i64 %lanes, i64 %first, ptr noalias
     %workspace)`. It computes the lanes `first` to `first + width - 1` of `lanes`. `buffers` points to the addresses of
@@ -72,33 +81,76 @@ def compile_kernel(
     target = target or host()
     module = _module(text, tuple(laned), results, width, workspace, target)
     content = repr((assembly(None), llvm.llvm_version_info, LEVEL, target, module))
-    name = "worldline_lanes_" + hashlib.sha256(content.encode()).hexdigest()[:32]
+    name = hashlib.sha256(content.encode()).hexdigest()[:32]
     with _lock:
-        if name not in _kernels:
-            _load_handler()
-            code = optimise_and_compile(module, _HANDLER, target)
-            _register(name, code.address)
-            _kernels[name] = Kernel(name, operands, results, width, workspace, code.size, code.address)
-        return _kernels[name]
+        kernel = _kernels.get(name)
+        if kernel is None:
+            parts = _handler()
+            _free_unused(parts)
+            if name not in _codes:
+                code = optimise_and_compile(module.replace("@NAME", name), _RECORD, target)
+                record = _called(code.address, ctypes.c_void_p)()
+                _called(parts["add"], None, ctypes.c_void_p)(record)
+                _codes[name] = code, record
+            code, record = _codes[name]
+            kernel = Kernel(name, operands, results, width, workspace, code.size, record)
+            _kernels[name] = kernel
+        return kernel
 
 
-def call(kernel: Kernel, result_shapes: Sequence[jax.ShapeDtypeStruct], *operands: jax.Array) -> Any:
+def call(kernel: Kernel, result_shapes: Sequence[jax.ShapeDtypeStruct], *operands: jax.Array) -> list[jax.Array]:
     """The results of a kernel, as arrays of the shapes and dtypes given; works inside `jit` and its loops."""
-    return jax.ffi.ffi_call(kernel.name, result_shapes, vmap_method=None)(*operands)
+    return _call_p.bind(*operands, kernel=kernel, shapes=tuple((x.shape, x.dtype) for x in result_shapes))
 
 
-# Kernels stay for the life of the process, since XLA does not forget a handler. One lock: LLVM compiles one at a time.
-_kernels: dict[str, Kernel] = {}
+# What `jax.ffi.ffi_call` is, and besides JAX's own objects hold the kernel until XLA has loaded the program.
+_call_p = Primitive("lanes_call")
+_call_p.multiple_results = True
+
+
+@_call_p.def_abstract_eval
+def _results(*operands: Any, kernel: Kernel, shapes: tuple) -> list[Any]:
+    del operands, kernel
+    return [ShapedArray(shape, dtype) for shape, dtype in shapes]
+
+
+@_call_p.def_impl
+def _run(*operands: Any, **params: Any) -> Any:
+    return jax.jit(functools.partial(_call_p.bind, **params))(*operands)
+
+
+def _lower(ctx: mlir.LoweringRuleContext, *operands: Any, kernel: Kernel, shapes: tuple) -> Any:
+    del shapes
+    ctx.module_context.add_keepalive(kernel)
+    return jax.ffi.ffi_lowering(HANDLER)(ctx, *operands, kernel=kernel.name)
+
+
+mlir.register_lowering(_call_p, _lower, platform="cpu")
+
+
+# One lock: LLVM compiles one at a time. Code is freed here only, and never at the end of the interpreter, when XLA's
+# threads may still run it.
+_kernels: weakref.WeakValueDictionary[str, Kernel] = weakref.WeakValueDictionary()
+_codes: dict[str, tuple[Code, int]] = {}
 _lock = threading.Lock()
 
 
-def _register(name: str, address: int) -> None:
-    handler = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(address)
-    jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(handler), platform="cpu", api_version=1)
+def _free_unused(parts: dict[str, int]) -> None:
+    """Free the code that neither Python nor a program of XLA refers to."""
+    remove = _called(parts["remove"], ctypes.c_int, ctypes.c_void_p)
+    for name in [name for name in _codes if name not in _kernels]:
+        code, record = _codes[name]
+        if remove(record):
+            del _codes[name]
+            unload(code)
+
+
+def _called(address: int, result: Any, *arguments: Any) -> Any:
+    return ctypes.CFUNCTYPE(result, *arguments)(address)
 
 
 def _module(text: str, laned: tuple[bool, ...], results: int, width: int, workspace: int, target: Target) -> str:
-    """The text with attributes, and with the function that XLA calls: the common handler on what this kernel is."""
+    """The text with attributes, and with the record of the kernel, whose name, made from the rest, is still to be put in."""
     text = re.sub(r"^(define\b[^\n{]*\))[ \t]*\{", rf"\1 {target.attributes} {{", text, flags=re.MULTILINE)
     few = f"worldline lanes: fewer lanes than the {width} of one group; the caller has to pad them"
     full = f"worldline lanes: no memory for the {workspace} bytes of workspace that a group of {width} lanes needs"
@@ -106,21 +158,28 @@ def _module(text: str, laned: tuple[bool, ...], results: int, width: int, worksp
     texts = ("@worldline.laned", "@worldline.few", "@worldline.full")
     values = (f"@{GROUP}", len(laned), results, width, workspace, *texts)
     kinds = [kind for kind, _ in fields("Kernel")]
+    kernel = ", ".join(f"{kind} {value}" for kind, value in zip(kinds, values))
     return f"""{text}
 @worldline.few = private constant [{len(few) + 1} x i8] c"{few}\\00"
 @worldline.full = private constant [{len(full) + 1} x i8] c"{full}\\00"
 @worldline.laned = private constant [{len(laned) + results} x i8] c"{flags}"
-@worldline.kernel = private constant {{ {", ".join(kinds)} }} {{ {", ".join(f"{k} {v}" for k, v in zip(kinds, values))} }}
-declare ptr @{ENTRY}(ptr, ptr)
-define ptr @{_HANDLER}(ptr %frame) nounwind {{
-  %error = tail call ptr @{ENTRY}(ptr %frame, ptr @worldline.kernel)
-  ret ptr %error
+@worldline.record = private global {{ {{ {", ".join(kinds)} }}, [32 x i8], i64, ptr }} {{
+  {{ {", ".join(kinds)} }} {{ {kernel} }}, [32 x i8] c"@NAME", i64 0, ptr null }}
+define ptr @{_RECORD}() nounwind {{
+  ret ptr @worldline.record
 }}
 """
 
 
 @functools.cache
-def _load_handler() -> None:
-    """Compile what all kernels share."""
+def _handler() -> dict[str, int]:
+    """Compile what all kernels share, and make it known to XLA; the addresses of its parts."""
     pause = next((name for name in ("sched_yield", "SwitchToThread") if has_symbol(name)), None)
-    add_symbol(ENTRY, optimise_and_compile(assembly(pause), ENTRY).address)
+    table = _called(optimise_and_compile(assembly(pause), ADDRESSES).address, ctypes.c_void_p)()
+    parts = dict(zip(PARTS, (ctypes.c_int64 * len(PARTS)).from_address(table), strict=True))
+    capsules = {name: jax.ffi.pycapsule(_called(address, ctypes.c_void_p)) for name, address in parts.items()}
+    state: Any = {"type_id": capsules["type"], "type_info": capsules["type.information"]}
+    jax.ffi.register_ffi_type(HANDLER, state, platform="cpu")
+    stages = {"instantiate": capsules["instantiate"], "execute": capsules["execute"]}
+    jax.ffi.register_ffi_target(HANDLER, stages, platform="cpu", api_version=1)
+    return parts

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -95,11 +96,23 @@ def count_lanes(laned: Sequence[bool], operands: Sequence[Any]) -> int:
     return next(x.shape[-1] for x, has_lanes in zip(operands, laned, strict=True) if has_lanes)
 
 
-# The same program is compiled once, however many calls of it are lowered.
-@functools.lru_cache(maxsize=512)
+# What programs in use were compiled to; a kernel lives as long as its program, or what XLA made of it.
+_kernels: weakref.WeakKeyDictionary[ClosedJaxpr, dict[tuple, Kernel]] = weakref.WeakKeyDictionary()
+
+
 def compiled(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], target: Target) -> Kernel:
-    """The native code of a program. **Raises** `Unsupported` where a primitive has none."""
-    jaxpr = without_keys(jaxpr)
+    """The native code of a program, compiled once however many calls of it are lowered.
+
+    **Raises** `Unsupported` where a primitive has none.
+    """
+    known = _kernels.setdefault(jaxpr, {})
+    kernel = known.get((laned, target))
+    if kernel is None:
+        kernel = known[laned, target] = _compiled(without_keys(jaxpr), laned, target)
+    return kernel
+
+
+def _compiled(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], target: Target) -> Kernel:
     vectors = 2 if count_operations(jaxpr)[1] <= MOST_OPERATIONS_FOR_TWO_VECTORS else 1
     width = target.width(widest(jaxpr), vectors)
     with paused():
@@ -175,7 +188,7 @@ def _on_gpu(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: 
         return by_vmap(*operands, jaxpr=jaxpr, laned=laned)
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=32)  # each holds a loaded program of XLA, of a megabyte or more
 def _program(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bool) -> Any:
     return jax.jit(lambda *operands: lanes_p.bind(*operands, jaxpr=jaxpr, laned=laned, quiet=quiet, alone=alone))
 

@@ -11,9 +11,11 @@ import functools
 import itertools
 import os
 import platform
-from dataclasses import dataclass, replace
+import threading
+from dataclasses import dataclass, field, replace
 
 import llvmlite.binding as llvm
+from llvmlite.binding.newpassmanagers import NewPassManager
 
 # Forces the number of lanes of a group, whatever the element type and the processor, for tests.
 WIDTH_VARIABLE = "WORLDLINE_LANES_WIDTH"
@@ -129,17 +131,19 @@ def has_symbol(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Code:
-    """Machine code in memory: where a function of it begins, and the bytes of all its functions."""
+    """Machine code in memory: where a function of it begins, the bytes of all its functions, and what holds it."""
 
     address: int
     size: int
+    tracker: llvm.ResourceTracker = field(repr=False, compare=False)
+    linker: Linker = field(repr=False, compare=False)
 
 
 def optimise_and_compile(text: str, function: str, target: Target | None = None, level: int = LEVEL) -> Code:
     """Machine code of a module of LLVM assembly, ready to run, and the address of one of its functions.
 
-    The code stays until the process ends: XLA never forgets a handler, and may call it from threads of its own while
-    the interpreter shuts down. Compile the same text once.
+    The code stays until `unload` or the end of the process, whatever becomes of the `Code`: threads of XLA may run it
+    while the interpreter shuts down.
 
     Raises ValueError, with LLVM's words and the line, where the text is not well-formed, does not define `function`,
     or calls what is not there.
@@ -148,10 +152,24 @@ def optimise_and_compile(text: str, function: str, target: Target | None = None,
     library = llvm.JITLibraryBuilder().add_object_img(binary).add_current_process().export_symbol(function)
     for name, address in _symbols.items():
         library.import_symbol(name, address)
-    tracker = library.link(_linker(), f"worldline{next(_count)}")
-    address = tracker[function]
-    tracker.detach()
-    return Code(address, _text_size(binary))
+    with _linking:
+        linker = _linker()
+        tracker = library.link(linker.engine, f"worldline{next(_count)}")
+        tracker._owned = True  # not disposed of when Python forgets it
+        linker.linked, linker.loaded = linker.linked + 1, linker.loaded + 1
+    return Code(tracker[function], _text_size(binary), tracker, linker)
+
+
+def unload(code: Code) -> None:
+    """Free machine code, which nothing may call any more."""
+    with _linking:
+        code.tracker._owned = False
+        code.tracker.close()
+        code.linker.loaded -= 1
+        for linker in [x for x in _linkers if not x.loaded and x.linked >= MODULES_OF_A_LINKER]:
+            _linkers.remove(linker)
+            linker.engine._owned = False
+            linker.engine.close()
 
 
 def assemble(text: str, function: str, target: Target, level: int = LEVEL) -> bytes:
@@ -178,7 +196,11 @@ def assemble(text: str, function: str, target: Target, level: int = LEVEL) -> by
     options.slp_vectorization = False
     options.loop_interleaving = False
     builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
+    passes = builder.getModulePassManager()
+    passes.run(module, builder)
+    # The object inherits an empty way to be disposed of before the one that frees its passes, 44 kB each.
+    NewPassManager._dispose(passes)
+    passes.detach()
     return machine.emit_object(module)
 
 
@@ -198,12 +220,30 @@ def _machine(target: Target, level: int) -> llvm.TargetMachine:
     )
 
 
-@functools.cache
-def _linker() -> llvm.LLJIT:
-    _initialise()
-    linker = llvm.create_lljit_compiler(_machine(_processor(), LEVEL), use_jit_link=_JITLINK)
-    linker._owned = True  # not disposed of when the interpreter ends: see `optimise_and_compile`
-    return linker
+@dataclass(eq=False)
+class Linker:
+    """An LLJIT engine, and how many modules it has linked and still holds."""
+
+    engine: llvm.LLJIT
+    linked: int = 0
+    loaded: int = 0
+
+
+# An engine keeps 10 kB of each module that it unloads until it is disposed of itself, and takes 130 kB: so each links a
+# few modules, and goes when the last of them does.
+MODULES_OF_A_LINKER = 16
+_linkers: list[Linker] = []
+_linking = threading.Lock()
+
+
+def _linker() -> Linker:
+    """The engine for the next module."""
+    if not _linkers or _linkers[-1].linked >= MODULES_OF_A_LINKER:
+        _initialise()
+        engine = llvm.create_lljit_compiler(_machine(_processor(), LEVEL), use_jit_link=_JITLINK)
+        engine._owned = True  # not disposed of when the interpreter ends: see `optimise_and_compile`
+        _linkers.append(Linker(engine))
+    return _linkers[-1]
 
 
 def _text_size(binary: bytes) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from worldline.core.lanes import handler
-from worldline.core.lanes.kernel import call, compile_kernel
+from worldline.core.lanes.kernel import HANDLER, _handler, call, compile_kernel
 from worldline.core.lanes.target import Target, has_symbol, host, optimise_and_compile
 
 SCALARS = {"float32": "float", "float64": "double"}
@@ -108,6 +108,14 @@ def test_other_buffers_than_it_was_compiled_for_are_an_error():
         jax.block_until_ready(jax.jit(unequal)(np.zeros(16)))
 
 
+@pytest.mark.parametrize("attributes", [{}, {"kernel": "0" * 32}, {"kernel": "short"}, {"kernel": np.int64(1)}])
+def test_a_program_whose_code_is_not_in_this_process_is_an_error(attributes):
+    run = jax.jit(lambda x: jax.ffi.ffi_call(HANDLER, [jax.ShapeDtypeStruct(x.shape, x.dtype)])(x, **attributes)[0])
+    kernel()
+    with pytest.raises(jax.errors.JaxRuntimeError, match=r"NOT_FOUND.*native code of this program is not in this process"):
+        run(np.zeros(16))
+
+
 @pytest.mark.parametrize("width", [1, 8])
 def test_nothing_outside_the_result_is_touched(width):
     """Called by address on a frame of our own, between sentinels, and with an operand that ends at a page without access."""
@@ -124,7 +132,7 @@ def test_nothing_outside_the_result_is_touched(width):
     y = np.full(lanes + 64, 7.25)
     c = np.array(3.0)
     frame = Frame([x, c], [y[32 : 32 + lanes]])
-    assert frame.call(compiled.address) is None
+    assert frame.call(compiled) is None
     np.testing.assert_array_equal(y[32 : 32 + lanes], 2 * np.arange(lanes) + 3.0)
     assert (y[:32] == 7.25).all() and (y[32 + lanes :] == 7.25).all()
     libc.mprotect(ctypes.c_void_p(begin + 2 * page), ctypes.c_size_t(page), mmap.PROT_READ | mmap.PROT_WRITE)
@@ -148,8 +156,9 @@ class Frame:
     def buffer(self, array):
         return self.words([48, 0, 12, array.ctypes.data, array.ndim, self.words([*array.shape, 0])])
 
-    def call(self, handler_address):
-        return ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(handler_address)(self.address)
+    def call(self, kernel):
+        pointer = ctypes.c_void_p
+        return ctypes.CFUNCTYPE(pointer, pointer, pointer)(_handler()["entry"])(self.address, kernel.address)
 
 
 def test_in_loops_and_under_jit():
@@ -306,6 +315,7 @@ def kind_of(declared):
 def test_structs_are_those_of_the_header(name):
     header = re.sub(r"//[^\n]*", "", HEADER.read_text())
     body = re.search(rf"struct XLA_FFI_{name} \{{(.*?)\}}", header, re.DOTALL)[1]
+    body = re.sub(r"void \(\*(\w+)\)\([^)]*\)", r"void* \1", body)
     body = re.sub(r"_XLA_FFI_API_STRUCT_FIELD\(XLA_FFI_(\w+)\)", r"void* \1", body)
     found = [re.fullmatch(r"(.*?)(\w+)", line.strip(), re.DOTALL).groups() for line in body.split(";") if line.strip()]
     found = [(kind_of(kind), field) for kind, field in found]
