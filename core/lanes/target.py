@@ -195,6 +195,8 @@ def assemble(text: str, function: str, target: Target, level: int = LEVEL) -> by
     options.loop_vectorization = False  # lanes are vectors already
     options.slp_vectorization = False
     options.loop_interleaving = False
+    # What is worth it has been unrolled. LLVM would take 12 s instead of 2 for a stiff system of 200 equations.
+    options.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, options)
     passes = builder.getModulePassManager()
     passes.run(module, builder)
