@@ -34,6 +34,11 @@ EMBEDDED_ELEMENTS = 4096  # constant arrays up to this size are part of the prog
 # operations) 1.7, 1.0 and 0.8 times. Four vectors gain little more, and twice the code takes longer to compile.
 MOST_OPERATIONS_FOR_TWO_VECTORS = 2500
 
+# Longer programs run on XLA. Seen: 90 thousand lines take LLVM 24 s, 300 thousand more than 3 minutes. And a value that
+# waits in a vector of 64 bytes has a line that makes it and one that reads it, so that what does not fit into registers
+# stays below 6.4 MB, of a stack of 8 that a thread has.
+MOST_LINES = 200_000
+
 lanes_p = Primitive("lanes")
 lanes_p.multiple_results = True
 
@@ -117,6 +122,9 @@ def _compiled(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], target: Target) -> Ke
     width = target.width(widest(jaxpr), vectors)
     with paused():
         text, workspace = emit_group(jaxpr, laned, width)
+    lines = text.count("\n")
+    if lines > MOST_LINES:
+        raise Unsupported(f"a program of {lines} operations on numbers, more than {MOST_LINES},")
     return compile_kernel(
         text, operands=len(laned), results=len(jaxpr.jaxpr.outvars), laned=laned, width=width, workspace=workspace,
         target=target,
@@ -128,7 +136,7 @@ def widest(jaxpr: ClosedJaxpr) -> int:
     body = jaxpr.jaxpr
     kinds = [v.aval.dtype for v in (*body.invars, *body.outvars)]
     floats = [d.itemsize for d in kinds if np.dtype(d).kind == "f"]
-    return max(floats or [d.itemsize for d in kinds] or [4])
+    return max(floats or [d.itemsize for d in kinds] or [4]) or 4  # float0 has none, and no native code
 
 
 def count_operations(jaxpr: Any) -> tuple[int, int]:

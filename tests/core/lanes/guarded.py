@@ -31,6 +31,7 @@ class Guarded:
     """So many bytes between two pages without access, against the second (`end`) or the first."""
 
     def __init__(self, size, end):
+        size = int(size)
         pages = max(-(-size // PAGE), 1)
         self.area = mmap.mmap(-1, (pages + 2) * PAGE)
         self.whole = ctypes.c_char.from_buffer(self.area)
