@@ -23,7 +23,7 @@ def locate_event(run: Run, progress: Progress) -> tuple[EventRecord, Float[Array
     dy/dt).
     """
     field = run.field
-    state = dense_output(field, progress.last, run.methods)
+    state = dense_output(field, progress.within, run.methods)
     frozen = jax.lax.stop_gradient(state)
     left, width = frozen.step.left, frozen.step.width
 

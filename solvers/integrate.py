@@ -79,6 +79,12 @@ class Progress(eqx.Module):
     code: Int[Array, ""]
 
     @property
+    def within(self) -> LastStep:
+        """The last step, where it is kept."""
+        assert self.last is not None, "a run that lands on its outputs keeps no last step"
+        return self.last
+
+    @property
     def running(self) -> Bool[Array, ""]:
         """Neither failed nor ended by an event."""
         return (self.code == Code.OK) & ~jnp.any(self.fired)
@@ -117,7 +123,8 @@ def advance(
     for number in range(1, len(run.methods)):
 
         def go_on(state: tuple) -> tuple:
-            return advance_by(number, run, *state, budget)
+            progress, rows = state
+            return advance_by(number, run, progress, rows, budget)
 
         def has_turn(state: tuple) -> Bool[Array, ""]:
             progress = state[0]
@@ -168,7 +175,7 @@ def _output(number: int, run: Run, s: Progress, t: Float[Array, ""]) -> Float[Ar
     """The state at an output time within or at the end of the last step, made by `methods[number]`."""
     if run.landing:
         return s.y + (t - s.t) * s.f  # the difference of times is zero, its derivative at the start of the run is not
-    value = dense_output(run.field, s.last, run.methods, number)(t)
+    value = dense_output(run.field, s.within, run.methods, number)(t)
     # Where a step ends at the output its own end counts, free of the polynomial's rounding.
     return value + jax.lax.stop_gradient(jnp.where(s.t == t, s.y - value, 0.0))
 
@@ -213,7 +220,7 @@ def _attempt(
         switched=s.switched, steps=s.steps, rejected=s.rejected, saved=s.saved, code=s.code,
     )  # fmt: skip
     if run.has_events:
-        between = dense_output(run.field, moved.last, run.methods, number)
+        between = dense_output(run.field, moved.within, run.methods, number)
         values = event_values(run.field, moved, between, s.events)
         fired = accept & jnp.any(crossed(values, run.field.problem.event_direction), axis=0)
         moved = eqx.tree_at(lambda p: p.fired, moved, fired)
@@ -231,7 +238,7 @@ def _attempt(
 
 def _taken(s: Progress, h: Array, stages: Array, number: int) -> LastStep:
     """The step from `s` by `methods[number]`, kept for outputs within it."""
-    missing = s.last.stages.shape[0] - stages.shape[0]
+    missing = s.within.stages.shape[0] - stages.shape[0]
     stages = jnp.pad(stages, ((0, missing), (0, 0)))
     return LastStep(s.t, s.lag, h, s.y, stages, jnp.full_like(s.method, number))
 

@@ -22,7 +22,7 @@ def runge_kutta(pair: RungeKuttaPair) -> Method:
 
     further = functools.partial(_all_stages, pair) if len(pair.dense) > pair.stages else None
     return Method(
-        pair.name, pair.order, step, stages=pair.stages, dense=pair.dense, further=further, estimates=pair.error.any()
+        pair.name, pair.order, step, stages=pair.stages, dense=pair.dense, further=further, estimates=bool(pair.error.any())
     )
 
 

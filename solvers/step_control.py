@@ -7,7 +7,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, Bool, Float
 
 SAFETY = 0.9
 LARGEST_GROWTH = 10.0
@@ -97,12 +97,12 @@ class StepControl(eqx.Module):
         return jax.lax.stop_gradient(jnp.where(jnp.isfinite(step) & (step > 0.0), step, 1e-6 * span))
 
 
-def larger(a: Float[ArrayLike, "..."], b: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+def larger(a: Float[Array, "..."] | float, b: Float[Array, "..."] | float) -> Float[Array, "..."]:
     """The larger of two numbers; b where a is none. Processors have an instruction for this, not for passing NaN on."""
     return jnp.where(a > b, a, b)
 
 
-def smaller(a: Float[ArrayLike, "..."], b: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+def smaller(a: Float[Array, "..."] | float, b: Float[Array, "..."] | float) -> Float[Array, "..."]:
     """The smaller of two numbers; b where a is none."""
     return jnp.where(a < b, a, b)
 
@@ -120,7 +120,8 @@ def same_time(a: Float[Array, ""], b: Float[Array, ""]) -> Bool[Array, ""]:
 
 def all_finite(*arrays: Float[Array, " n"]) -> Bool[Array, ""]:
     """Whether no number is NaN or infinite: zero times such a one is NaN, and so is every sum with it."""
-    return sum(jnp.sum(0.0 * jax.lax.stop_gradient(x)) for x in arrays) == 0.0
+    zeros = [jnp.sum(0.0 * jax.lax.stop_gradient(x)) for x in arrays]
+    return sum(zeros[1:], start=zeros[0]) == 0.0
 
 
 def too_small(h: Float[Array, ""], t: Float[Array, ""]) -> Bool[Array, ""]:
