@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .core import while_loop as while_loop
     from .core.lanes import lanes as lanes
     from .physics import ode as ode
+    from .physics import rigid as rigid
     from .sim import Bounded as Bounded
     from .sim import Experiment as Experiment
     from .sim import FitResult as FitResult
@@ -68,6 +69,7 @@ _WHERE = {name: folder for folder, names in _NAMES.items() for name in names.spl
 _MODULES = {
     "core": ".core",
     "ode": ".physics.ode",
+    "rigid": ".physics.rigid",
     "samples": ".sim.samples",
     "solvers": ".solvers",
     "validation": ".validation",
