@@ -185,7 +185,7 @@ def _expanded(store: Store, params: dict, x: Value) -> Value:
 
 def _empty(store: Store, params: dict) -> Value:
     return structure.broadcast_in_dim(
-        store, {"shape": params["shape"], "broadcast_dimensions": ()}, store.constant(np.zeros((), params["dtype"]))
+        store, {"shape": params.get("shape", ()), "broadcast_dimensions": ()}, store.constant(np.zeros((), params["dtype"]))
     )
 
 

@@ -43,7 +43,8 @@ DIGAMMA_ROOT = {
 def digamma(w: Writer, x: Element) -> Register:
     """Polynomials from 1 up, the recurrence below, and the reflection for negative numbers.
 
-    At the roots between negative integers the error is small only beside the two terms that cancel there.
+    At the roots between negative integers the error is small only beside the two terms that cancel there. At zero it is
+    infinite, on the side that the sign of the zero says.
     """
     reflected, small = w.compare("olt", x, 0.0), w.compare("olt", x, 1.0)
     size = w.intrinsic("fabs", x)
@@ -68,7 +69,7 @@ def digamma(w: Writer, x: Element) -> Register:
     cotangent = w.intrinsic("copysign", w.select(far, w.mul(math.pi, tangent), w.div(math.pi, tangent)), fraction)
     y = w.select(reflected, w.sub(y, cotangent), w.select(small, recurred, y))
     whole = w.compare("oeq", fraction, 0.0)  # false for -inf, where the fraction and so the result is NaN
-    none = w.b.pure("i1", w.uniform, f"and {w.b.type('i1', w.uniform)} {whole.name}, {w.compare('ole', x, 0.0).name}")
+    none = w.b.pure("i1", w.uniform, f"and {w.b.type('i1', w.uniform)} {whole.name}, {reflected.name}")
     return w.select(none, math.nan, y)
 
 

@@ -41,6 +41,8 @@ MOST_LINES = 200_000
 
 lanes_p = Primitive("lanes")
 lanes_p.multiple_results = True
+# Programs with operations of `jax.experimental.hijax` need not be rewritten: the emitter looks through them.
+lanes_p.is_high = lambda *_, **__: False
 
 
 def bind(
@@ -79,7 +81,8 @@ def trace(function: Any, avals: Sequence[Any]) -> tuple[ClosedJaxpr, list[Any]]:
     with paused():
         program = jax.make_jaxpr(function)(*avals)
     loose = [
-        isinstance(c, jax.core.Tracer) or np.size(c) > EMBEDDED_ELEMENTS or is_key(jnp.asarray(c)) for c in program.consts
+        isinstance(c, jax.core.Tracer) or np.size(c) > EMBEDDED_ELEMENTS or is_key(jnp.asarray(c))
+        for c in program.consts
     ]
     if not any(loose):
         return program, []

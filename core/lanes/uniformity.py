@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 from jax.extend.core import Literal
 
 # Primitives that only wrap a program, by their names in this and other versions of JAX.
 WRAPPERS = frozenset(
-    "jit pjit call core_call closed_call core_closed_call remat remat2 checkpoint custom_jvp_call custom_vjp_call "
-    "custom_vjp_call_jaxpr".split()
+    "jit pjit call core_call closed_call core_closed_call eval_jaxpr remat remat2 checkpoint custom_jvp_call custom_vjp_call "
+    "custom_vjp_call_jaxpr composite call_hi_primitive".split()
 )
 
 
@@ -22,7 +23,15 @@ def inner_jaxpr(name: str, params: dict) -> Any:
     """The program that an equation only wraps (`jit`, `checkpoint`, custom derivatives); None for other equations."""
     if name not in WRAPPERS:
         return None
+    if name == "call_hi_primitive":
+        (primitive,) = params.values()
+        return _expanded(primitive, *jax.tree.flatten(primitive.in_avals))
     return next((params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in params), None)
+
+
+def _expanded(primitive: Any, avals: list[Any], structure: Any) -> Any:
+    """What an operation of `jax.experimental.hijax` stands for, on arguments of these shapes."""
+    return jax.make_jaxpr(lambda *flat: primitive.expand(*jax.tree.unflatten(structure, flat)))(*avals)
 
 
 def open_jaxpr(jaxpr: Any) -> tuple[Any, Sequence[Any]]:
@@ -47,7 +56,7 @@ def _of(known: dict, v: Any) -> bool:
 
 
 def _equation(name: str, params: dict, flags: list[bool], results: int) -> list[bool]:
-    if not any(flags):
+    if not any(flags) or name == "any_lane":
         return [False] * results
     if name == "scan":
         return scan_varies(params, flags)

@@ -87,8 +87,12 @@ def test_within_four_units_of_the_exact_result(primitive, scalar):
             # Between negative whole numbers two terms cancel: what counts is the precision of the larger one.
             x = args[0].astype(float)
             with np.errstate(all="ignore"):
-                terms = np.maximum(np.abs(special.digamma(1 - x)), math.pi / np.abs(np.tan(math.pi * (x - np.round(x)))))
-                off = np.where(x < 0, off * np.minimum(1, np.spacing(np.abs(special.digamma(x))) / np.spacing(terms)), off)
+                terms = np.maximum(
+                    np.abs(special.digamma(1 - x)), math.pi / np.abs(np.tan(math.pi * (x - np.round(x))))
+                )
+                off = np.where(
+                    x < 0, off * np.minimum(1, np.spacing(np.abs(special.digamma(x))) / np.spacing(terms)), off
+                )
         worst = np.nanargmax(off)
         assert off[worst] <= ULPS, f"{off[worst]} units at {[a[worst] for a in args]}, which gave {found[worst]}"
 
@@ -99,14 +103,18 @@ def test_vectors_mean_what_the_scalar_library_means(scalar, width, vector_bytes)
     """NaN, infinities and signed zeros come out of the same arguments, and all else is near."""
     for primitive in sorted(SUPPORTED):
         args = arguments(scalar, primitive, 50)
-        same(compiled(primitive, scalar, width, vector_bytes)(*args), compiled(primitive, scalar, 1, 0)(*args), primitive)
+        same(
+            compiled(primitive, scalar, width, vector_bytes)(*args), compiled(primitive, scalar, 1, 0)(*args), primitive
+        )
 
 
 def same(found, expected, what, rtol=None):
     """Equal up to some units, with zeros and infinities of one sign."""
     info = np.finfo(expected.dtype)
     with np.errstate(all="ignore"):
-        close = np.isclose(found, expected, rtol=8 * info.eps if rtol is None else rtol, atol=8 * info.smallest_subnormal)
+        close = np.isclose(
+            found, expected, rtol=8 * info.eps if rtol is None else rtol, atol=8 * info.smallest_subnormal
+        )
     close |= np.isnan(found) & np.isnan(expected)
     if what == "digamma":
         with np.errstate(invalid="ignore"):
@@ -130,6 +138,10 @@ def test_special_values_are_those_of_jax(primitive, scalar):
     for x in args:
         normal &= (x == 0) | (np.abs(x) > 2 * info.tiny) | np.isnan(x)
     normal &= ~np.isfinite(expected) | (np.abs(expected) < 0.999 * info.max)  # JAX's exp2(1024) is finite
+    if primitive == "digamma":  # JAX's is NaN at zeros, or -inf, from one release to the next
+        infinite = special.digamma(args[0])
+        assert (found == infinite)[args[0] == 0].all()
+        normal &= args[0] != 0
     assert normal.sum() > 20
     for kind in (np.isnan, np.isposinf, np.isneginf):
         odd = normal & (kind(found) != kind(expected))

@@ -56,7 +56,9 @@ def agree(actual, expected, ulp, size=None):
         finite = np.isfinite(e)
         np.testing.assert_array_equal(np.where(finite, 0, a), np.where(finite, 0, e))
         info = np.finfo(a.dtype)  # XLA flushes subnormal numbers of some functions to zero
-        np.testing.assert_allclose(a[finite], e[finite], rtol=ulp * info.eps, atol=ulp * (info.eps * size if size else info.tiny))
+        np.testing.assert_allclose(
+            a[finite], e[finite], rtol=ulp * info.eps, atol=ulp * (info.eps * size if size else info.tiny)
+        )
 
 
 def compare(function, *arrays, ulp=ULP, eager=False, size=None):
@@ -101,7 +103,10 @@ for _name in "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh exp ex
     UNARY[_name] = (getattr(lax, _name), FLOATS)
 for _name in "erf erfc erf_inv lgamma digamma logistic".split():
     UNARY[_name] = (getattr(lax, _name), FLOATS)
-LOOSE = {"log1p", "tan", "lgamma", "digamma", "erf_inv", "erfc", "pow", "acos", "acosh", "cosh", "sinh", "asinh", "atanh", "erf"}
+for _name, _kinds in {"log2": FLOATS, "one_minus_square": EVERY}.items():
+    if hasattr(lax, _name):  # not in the oldest JAX
+        UNARY[_name] = (getattr(lax, _name), _kinds)
+LOOSE = set("log1p tan lgamma digamma erf_inv erfc pow acos acosh cosh sinh asinh atanh erf".split())
 
 
 @pytest.mark.parametrize("name, dtype, shape", cases(UNARY))
@@ -123,6 +128,9 @@ BINARY = {
 }  # fmt: skip
 for _name in "eq ne lt le gt ge".split():
     BINARY[_name] = (getattr(lax, _name), EVERY + ["b1"])
+
+if hasattr(lax, "mulhi"):
+    BINARY["mulhi"] = (lax.mulhi, INTEGERS + ["i8", "u8"])
 
 
 @pytest.mark.parametrize("name, dtype, shape", cases(BINARY))
@@ -150,6 +158,16 @@ def test_constants_are_folded_as_numbers_of_their_type(dtype, name):
 def test_conversions(old):
     new = "f4 f8 i4 u4 i1 u1 i2 u2 i8 u8 b1".split()
     compare(lambda x: [lax.convert_element_type(x, kind) for kind in new], numbers(SMALL, old, 4))
+
+
+def test_functions_with_a_program_of_their_own():
+    x = numbers(SMALL, "f8", 4, special=False)
+    composite = lax.composite(lambda x: jnp.sin(x) * x, "worldline.test")  # `vmap` knows no composites
+    agree([wl.lanes(composite)(x)], [np.sin(x) * x], ULP)
+    if hasattr(lax, "polynomial"):
+        compare(
+            lambda x: lax.polynomial(x, [1.0, x[0], 3.0, -2.0]), numbers(SMALL, "f8", 5, special=False), ulp=LOOSE_ULP
+        )
 
 
 def test_pow_with_integer_exponents():
@@ -229,7 +247,9 @@ def test_places_outside(mode, size, dtype):
     def function(x, i):
         i = jnp.clip(i, 0, size - 1) if mode == "promise_in_bounds" else i
         new = jnp.arange(1, 5).astype(x.dtype)
-        changed = [getattr(x.at[i], how)(new, mode=mode) for how in ("set", "add", "multiply", "min", "max", "subtract")]
+        changed = [
+            getattr(x.at[i], how)(new, mode=mode) for how in ("set", "add", "multiply", "min", "max", "subtract")
+        ]
         return changed if mode == "drop" else [*changed, x.at[i].get(mode=mode)]
 
     compare(function, numbers((size,), dtype, 11, special=False), places(size))
