@@ -18,6 +18,7 @@ from ..solvers.adaptive import Adaptive
 from ..solvers.problems import Options, Solution, Solver
 from ..solvers.sensitivity import GRADIENTS
 from ..solvers.signals import Signal, as_signal
+from ..solvers.stepping import FixedStep
 from .progress import solve_in_parts
 from .trajectory import Trajectory
 
@@ -57,11 +58,14 @@ def simulate(
       Module).
     - Times, one of: `ts` [n], increasing, states are stored there and the run starts at `ts[0]` (or at `t0`);
       `t1` (and `t0`, default 0): states at the beginning and the end; `dt` and `steps`: fixed steps, each stored.
-      `dt` with `ts` or `t1` takes fixed steps too, the last one cut to end there.
+      `dt` with `ts` or `t1` takes fixed steps too, the last one cut to end there. A system may bring a step of its own
+      (`model.timestep`), which fixed-step solvers take when no `dt` is given.
     - `solver`: `"auto"` (explicit, handing over to a stiff solver when the problem proves stiff), a name such as
-      `"tsit5"`, `"rodas5p"`, `"kvaerno5"` (see `wl.solvers.names()`), or a diffrax solver.
+      `"tsit5"`, `"rodas5p"`, `"kvaerno5"` (see `wl.solvers.names()`), or a diffrax solver. Systems may have solvers of
+      their own kind, and mean one of them by `"auto"`: see `wl.rigid.Model`.
     - `rtol`, `atol`: tolerances of each step's error; by default 1e-6 and 1e-9 in float64, 1e-4 and 1e-6 in float32.
-    - `controls`: `wl.Sampled(times, values)` or a function of time, given to the field as its last argument.
+    - `controls`: `wl.Sampled(times, values)`, a function of time, or a policy `u = f(t, state)`; given to the field as
+      its last argument.
     - `key`: randomness, for systems with noise: an integer seed or a JAX key.
     - `gradient`: `"forward"` sensitivities (cheap for few parameters, any order of derivative, also serve reverse
       mode), `"reverse"` (checkpointed, for many parameters; no forward mode), or `"auto"`: forward up to 24
@@ -80,13 +84,15 @@ def simulate(
     state = as_state(state)
     dtype = _dtype(state)
     given_start = t0 is not None
+    chosen = choose_solver(solver, getattr(system, "solvers", None))
+    if dt is None and isinstance(chosen, FixedStep):
+        dt = getattr(system, "timestep", None)
     t0, ts, dt = _times(ts, t0, t1, dt, steps, dtype)
     # Outputs at the start and the end alone, or at every fixed step: no state within a step is asked for.
     landing = steps is not None or ts.shape[0] <= (1 if given_start else 2)
     controls = as_signal(controls)
     _check_controls(controls, t0, ts)
-    options = _options(dtype, rtol, atol, dt, key, gradient, max_steps, landing)
-    chosen = choose_solver(solver)
+    options = _options(dtype, rtol, atol, dt, key, gradient, max_steps, landing, steps is not None)
     arguments = (system, state, controls, t0, ts, options, chosen)
     traced = any(_traced(leaf) for leaf in jax.tree.leaves(arguments))
     if isinstance(chosen, Adaptive) and not traced and progress is not False:
@@ -121,7 +127,15 @@ def _refuse_invalid_times(solution: Solution, t0: Any, ts: Any, dt: Any, control
 
 
 def _options(
-    dtype: np.dtype, rtol: Any, atol: Any, dt: Any, key: Any, gradient: str, max_steps: int | Array, landing: bool
+    dtype: np.dtype,
+    rtol: Any,
+    atol: Any,
+    dt: Any,
+    key: Any,
+    gradient: str,
+    max_steps: int | Array,
+    landing: bool,
+    stepwise: bool,
 ) -> Options:
     if gradient not in GRADIENTS:
         raise ValueError(f"gradient={gradient!r}: write 'auto', 'forward' or 'reverse'.")
@@ -136,7 +150,7 @@ def _options(
                 f"{name} has shape {value.shape}: it must be one number. Where components differ in size, scale them."
             )
     check_tolerances(rtol, atol, dtype)
-    return Options(rtol, atol, dt=dt, max_steps=max_steps, key=_as_key(key), gradient=gradient, landing=landing)
+    return Options(rtol, atol, dt, _as_key(key), max_steps, gradient, landing, stepwise)
 
 
 def as_state(state: PyTree) -> PyTree:

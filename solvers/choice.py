@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 
 import diffrax as dfx
 
@@ -26,8 +27,10 @@ def names() -> dict[str, str]:
     return own | symplectic | {name: f"diffrax.{kind.__name__}" for name, kind in diffrax_solvers().items()}
 
 
-def choose_solver(solver: str | Solver | dfx.AbstractSolver) -> Solver:
+def choose_solver(solver: str | Solver | dfx.AbstractSolver, own: Mapping[str, Solver] | None = None) -> Solver:
     """The solver of this name (any case), or the solver itself; a diffrax solver is wrapped.
+
+    `own` are the solvers that the system to be solved means by some names.
 
     **Raises** `ValueError` for an unknown name, listing the near ones; `TypeError` for what is no solver.
     """
@@ -40,12 +43,14 @@ def choose_solver(solver: str | Solver | dfx.AbstractSolver) -> Solver:
             f"solver has type {type(solver).__name__}; name one ('auto', 'tsit5', ...) or pass a solver object."
         )
     name = solver.lower()
+    if own is not None and name in own:
+        return own[name]
     if name in METHODS:
         return Adaptive(name)
     if name in SCHEMES:
         return Symplectic(name)
     if name in diffrax_solvers():
         return Diffrax(diffrax_solvers()[name](), name)
-    near = difflib.get_close_matches(name, names(), n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, [*(own or ()), *names()], n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(map(repr, near))}?" if near else "wl.solvers.names() lists them all."
     raise ValueError(f"no solver is named {solver!r}; {hint}")

@@ -166,17 +166,17 @@ def _field(t: Any, y: PyTree, problem: Any) -> PyTree:
 
 
 def _explicit(t: Any, y: PyTree, problem: Any) -> PyTree:
-    return _like(problem.rate(problem.system, t, y, problem.control(t)), y)
+    return _like(problem.rate(problem.system, t, y, problem.control(t, y)), y)
 
 
 def _implicit(t: Any, y: PyTree, problem: Any) -> PyTree:
     assert problem.implicit is not None
-    return _like(problem.implicit(problem.system, t, y, problem.control(t)), y)
+    return _like(problem.implicit(problem.system, t, y, problem.control(t, y)), y)
 
 
 def _diffusion(t: Any, y: PyTree, problem: Any) -> lx.AbstractLinearOperator:
     assert problem.noise is not None
-    amplitude = problem.noise(problem.system, t, y, problem.control(t))
+    amplitude = problem.noise(problem.system, t, y, problem.control(t, y))
     return lx.DiagonalLinearOperator(jax.tree.map(lambda a, v: jnp.broadcast_to(a, v.shape).astype(v.dtype), amplitude, y))
 
 

@@ -6,6 +6,7 @@ Physics builds an `InitialValueProblem`, a solver turns it into a `Solution`, an
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
@@ -20,6 +21,35 @@ from ..core.status import Status
 from .signals import Signal
 
 
+class Motion(eqx.Module):
+    """How a mechanical system moves: velocity [n], acceleration [n], rate of its other states, and what went wrong.
+
+    `free` is the acceleration without what a stepper asks to be taken at the end of the step, a first guess for the
+    next step's.
+    """
+
+    velocity: Float[Array, " n"]
+    acceleration: Float[Array, " n"]
+    rate: Float[Array, " k"]
+    free: Float[Array, " n"]
+    code: Int[Array, ""]
+
+
+@dataclass(frozen=True)
+class Mechanics:
+    """What steppers know of a mechanical system, whose positions need not be numbers that velocities add to.
+
+    | function | signature | meaning |
+    | --- | --- | --- |
+    | `motion` | (system, t, state, u, h, implicit) -> `Motion` | the motion now; forces that `implicit` names, "none", \
+"damping" or "velocity" (all that depend on velocities), as they are after the step h, to first order |
+    | `advance` | (system, state, motion, h) -> state | the state after moving so for the time h |
+    """
+
+    motion: Callable[..., Motion]
+    advance: Callable[..., PyTree]
+
+
 class InitialValueProblem(eqx.Module):
     """dy/dt = rate(parameters, t, y, u(t)), y(t0) = state, with optional events, stiff part and noise.
 
@@ -32,6 +62,7 @@ class InitialValueProblem(eqx.Module):
     | `noise` | (system, t, y, u) -> dy | diagonal diffusion coefficient, for stochastic solvers |
     | `event` | (system, t, y) -> [m] | scalars whose change of sign ends the run |
     | `separable` | (system, t, p) -> dq, (system, t, q) -> dp | velocity and force, for symplectic solvers |
+    | `mechanics` | a `Mechanics` | accelerations and how to go along them, for steppers of mechanical systems |
     """
 
     system: PyTree
@@ -43,14 +74,15 @@ class InitialValueProblem(eqx.Module):
     event: Callable | None = eqx.field(static=True, default=None, kw_only=True)
     event_direction: tuple[int, ...] = eqx.field(static=True, default=(), kw_only=True)
     separable: tuple[Callable, Callable] | None = eqx.field(static=True, default=None, kw_only=True)
+    mechanics: Mechanics | None = eqx.field(static=True, default=None, kw_only=True)
 
-    def control(self, t: Float[Array, ""]) -> PyTree:
-        """The control at time t; None for a run without controls."""
-        return None if self.controls is None else self.controls(t)
+    def control(self, t: Float[Array, ""], y: PyTree) -> PyTree:
+        """The control at time t in state y; None for a run without controls."""
+        return None if self.controls is None else self.controls.at(t, y)
 
     def field(self, t: Float[Array, ""], y: PyTree) -> PyTree:
         """The whole vector field, stiff part included, on a state of the user's structure."""
-        u = self.control(t)
+        u = self.control(t, y)
         rate = self.rate(self.system, t, y, u)
         if self.implicit is None:
             return rate
@@ -159,6 +191,7 @@ class Options(eqx.Module):
 
     A `max_steps` given as an array is an argument of the compiled program, one given as a number part of it. With
     `landing` steps end at the output times, because there are no others than starts and ends of steps anyway.
+    `stepwise`: from each output time to the next is one step.
     """
 
     rtol: Float[Array, ""]
@@ -168,6 +201,7 @@ class Options(eqx.Module):
     max_steps: int | Int[Array, ""] = 1_000_000
     gradient: str = eqx.field(static=True, default="auto")
     landing: bool = eqx.field(static=True, default=False)
+    stepwise: bool = eqx.field(static=True, default=False)
 
 
 class Solution(eqx.Module):

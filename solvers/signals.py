@@ -1,7 +1,8 @@
-"""Inputs over time: sampled signals and functions, as the controls of a run."""
+"""Inputs over time: sampled signals, functions of time and policies, as the controls of a run."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,10 @@ class Signal(eqx.Module):
 
     def __call__(self, t: Float[Array, ""]) -> PyTree:
         raise NotImplementedError
+
+    def at(self, t: Float[Array, ""], y: PyTree) -> PyTree:
+        """The input at time t in state y, which most signals do not look at."""
+        return self(t)
 
     def breakpoints(self) -> Float[Array, " b"] | None:
         """Times at which the signal jumps or has a kink, where steps must end; None when it is smooth."""
@@ -111,9 +116,16 @@ class Before(Signal):
 
     def __call__(self, t: Float[Array, ""]) -> PyTree:
         """The signal's value at time t, at `end` the one it had just before."""
+        return self.signal(self._until(t))
+
+    def at(self, t: Float[Array, ""], y: PyTree) -> PyTree:
+        """As when called, for signals that look at the state."""
+        return self.signal.at(self._until(t), y)
+
+    def _until(self, t: Float[Array, ""]) -> Float[Array, ""]:
         end = jax.lax.stop_gradient(self.end)
         last = jnp.nextafter(end, jnp.full_like(end, -jnp.inf))
-        return self.signal(t + jax.lax.stop_gradient(jnp.minimum(t, last) - t))
+        return t + jax.lax.stop_gradient(jnp.minimum(t, last) - t)
 
 
 class FunctionSignal(Signal):
@@ -126,16 +138,40 @@ class FunctionSignal(Signal):
         return self.function(t)
 
 
+class Policy(Signal):
+    """A control that looks at the state, `u = function(t, y)`; an Equinox module keeps its leaves differentiable."""
+
+    function: Callable
+
+    def __call__(self, t: Float[Array, ""]) -> PyTree:
+        """**Raises** `TypeError`: without a state there is no control."""
+        raise TypeError("a policy u = f(t, y) needs the state.")
+
+    def at(self, t: Float[Array, ""], y: PyTree) -> PyTree:
+        """What the policy does at time t in state y."""
+        return self.function(t, y)
+
+
 def as_signal(controls: Any) -> Signal | None:
-    """A `Signal` from what a user passes as `controls`: a `Signal`, a function of time, or None."""
+    """A `Signal` from what a user passes as `controls`: a `Signal`, a function f(t) or f(t, y), or None."""
     if controls is None or isinstance(controls, Signal):
         return controls
     if callable(controls):
-        return FunctionSignal(controls)
+        return Policy(controls) if _takes_state(controls) else FunctionSignal(controls)
     raise TypeError(
-        f"controls has type {type(controls).__name__}; it must be a function of time or a sampled signal: "
-        "write wl.Sampled(times, values)."
+        f"controls has type {type(controls).__name__}; it must be a function of time, u = f(t), or of time and state, "
+        "u = f(t, y), or a sampled signal: write wl.Sampled(times, values)."
     )
+
+
+def _takes_state(function: Callable) -> bool:
+    """Whether a function wants two arguments. What cannot be asked, such as some of NumPy's, gets the time alone."""
+    try:
+        wanted = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    places = [p for p in wanted if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
+    return len(places) == 2
 
 
 def _is_list(value: Any) -> bool:

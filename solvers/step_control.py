@@ -118,7 +118,7 @@ def same_time(a: Float[Array, ""], b: Float[Array, ""]) -> Bool[Array, ""]:
     return jnp.abs(a - b) <= 0.5 * SMALLEST_STEP_IN_ULPS * jnp.finfo(a.dtype).eps * (jnp.abs(a) + jnp.abs(b))
 
 
-def all_finite(*arrays: Float[Array, " n"]) -> Bool[Array, ""]:
+def all_finite(*arrays: Float[Array, "..."]) -> Bool[Array, ""]:
     """Whether no number is NaN or infinite: zero times such a one is NaN, and so is every sum with it."""
     zeros = [jnp.sum(0.0 * jax.lax.stop_gradient(x)) for x in arrays]
     return sum(zeros[1:], start=zeros[0]) == 0.0

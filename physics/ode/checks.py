@@ -30,7 +30,7 @@ def check_part(problem: InitialValueProblem, function: Callable, name: str, what
     """
     dtype = jax.tree.leaves(problem.state)[0].dtype
     t = jnp.zeros((), dtype)
-    result = eqx.filter_eval_shape(lambda p: function(p.system, t, p.state, p.control(t)), problem)
+    result = eqx.filter_eval_shape(lambda p: function(p.system, t, p.state, p.control(t, p.state)), problem)
     if jax.tree.structure(result) != jax.tree.structure(problem.state):  # type: ignore[operator]
         raise ValueError(
             f"{name} returned {describe(result)}, but the state is {describe(problem.state)}: {what} must have the "
