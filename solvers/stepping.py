@@ -108,8 +108,8 @@ def _run(
         moved, new = attempt(left, state, h)
         new = jnp.where(runs, jnp.where(over, Code.STEP_LIMIT, new), code)
         shown = jax.tree.map(lambda v: jnp.where(new == Code.OK, v, jnp.nan), moved)
-        state = jax.tree.map(lambda a, b: jnp.where(runs, a, b), moved, state)
-        return (jnp.where(new == Code.OK, target, left), state, count + (runs & ~over), new), shown
+        kept = jax.tree.map(lambda a, b: jnp.where(new == Code.OK, a, b), moved, state)
+        return (jnp.where(new == Code.OK, target, left), kept, count + (runs & ~over), new), shown
 
     start = (t0, problem.state, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
     if options.stepwise:
