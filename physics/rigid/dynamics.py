@@ -5,12 +5,14 @@ M(q) dv/dt + bias(q, v) = passive(q, v) + force
 
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Array, Float
 
 from .kinematics import Placement, checked, move, place
 from .model import Model
 from .passive import passive_forces_at
 from .spatial import Spatial, SpatialMatrix, force_cross, spatial_inertia
+from .tendons import tendon_inertia
 
 
 def mass_matrix(model: Model, q: Float[Array, "nq"]) -> Float[Array, "nv nv"]:
@@ -36,7 +38,9 @@ def mass_matrix(model: Model, q: Float[Array, "nq"]) -> Float[Array, "nv nv"]:
     before = model.tree.moves[list(bodies)] & np.tri(model.nv, dtype=bool)
     lower = jnp.where(before, forces @ axes.T, 0.0)
     diagonal = jnp.diagonal(lower)
-    return lower + lower.T + jnp.diag(jnp.stack(armatures(model)) - diagonal)
+    matrix = lower + lower.T + jnp.diag(jnp.stack(armatures(model)) - diagonal)
+    shared = tendon_inertia(model)
+    return matrix if shared is None else matrix + shared
 
 
 def bias_forces(model: Model, q: Float[Array, "nq"], v: Float[Array, "nv"]) -> Float[Array, "nv"]:
@@ -63,6 +67,9 @@ def inverse_dynamics(
     velocities, drifts = move(model, placed, v)
     gained = [drift + axis * acceleration[i] for i, (drift, axis) in enumerate(zip(drifts, placed.axes))]
     force = _newton_euler(model, placed, velocities, gained) + acceleration * jnp.stack(armatures(model))
+    shared = tendon_inertia(model)
+    if shared is not None:
+        force = force + shared @ acceleration
     return force - passive_forces_at(model, q, v, placed, velocities)
 
 
@@ -72,7 +79,8 @@ def forward_dynamics(
     """dv/dt under `force` on each degree of freedom (N or N m; none if left out) and passive forces.
 
     The articulated body algorithm (Featherstone 2008, table 7.1), a joint of several degrees of freedom taken as that
-    many joints of one with bodies without mass between: cost linear in the number of bodies, no matrix to factor.
+    many joints of one with bodies without mass between: cost linear in the number of bodies, no matrix to factor. Only
+    where armatures of tendons tie joints together, the mass matrix is made and factored.
 
     **Raises** `ValueError` for q, v or force of another length than the model's.
     """
@@ -81,6 +89,9 @@ def forward_dynamics(
     velocities, drifts = move(model, placed, v)
     force = jnp.zeros_like(v) if force is None else checked(model, force=force)[0]
     force = force + passive_forces_at(model, q, v, placed, velocities)
+    if tendon_inertia(model) is not None:
+        rest = force - _newton_euler(model, placed, velocities, drifts)
+        return cho_solve(cho_factor(mass_matrix(model, q), lower=True), rest)
     tree, armature = model.tree, armatures(model)
     articulated = inertias(model, placed)
     biases = [force_cross(u, inertia @ u) for u, inertia in zip(velocities, articulated)]

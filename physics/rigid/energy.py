@@ -8,6 +8,7 @@ from .kinematics import checked, move, place
 from .model import Model
 from .passive import displacement
 from .spatial import cross
+from .tendons import tendon_inertia, tendon_stretch
 
 
 def kinetic_energy(model: Model, q: Float[Array, "nq"], v: Float[Array, "nv"]) -> Float[Array, ""]:
@@ -17,7 +18,9 @@ def kinetic_energy(model: Model, q: Float[Array, "nq"], v: Float[Array, "nv"]) -
     velocities, _ = move(model, placed, v)
     bodies = sum(u @ inertia @ u for u, inertia in zip(velocities, inertias(model, placed)))
     drives = sum(armature * v[i] ** 2 for i, armature in enumerate(armatures(model)))
-    return 0.5 * jnp.asarray(bodies + drives)
+    shared = tendon_inertia(model)
+    tendons = 0.0 if shared is None else v @ shared @ v
+    return 0.5 * jnp.asarray(bodies + drives + tendons)
 
 
 def potential_energy(model: Model, q: Float[Array, "nq"]) -> Float[Array, ""]:
@@ -34,6 +37,8 @@ def potential_energy(model: Model, q: Float[Array, "nq"]) -> Float[Array, ""]:
         stiffness = model.joints[name].stiffness
         if stiffness is not None:
             total = total + 0.5 * stiffness * jnp.sum(displacement(model, index, q[model.tree.positions[index]]) ** 2)
+    for name, stretch in zip(model.tree.tendons, tendon_stretch(model, q) if model.tree.tendons else ()):
+        total = total + 0.5 * model.tendons[name].stiffness * stretch**2
     return total
 
 

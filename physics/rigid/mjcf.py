@@ -8,15 +8,22 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
-from ...core.precision import default_float
-from .features import check_features, flagged
-from .model import Body, Fluid, Joint, Model, Tree
-
-_KINDS = ("free", "ball", "slide", "hinge")  # in the order of MuJoCo's numbers for them
+from . import translation
+from .elements import Actuator, Coupling, Fluid, Geom, Pair, Tendon
+from .features import (
+    SHAPES,
+    check_contacts,
+    check_features,
+    flagged,
+    is_simulated,
+    joint_equality,
+    spatial_tendons,
+    touching_shapes,
+)
+from .filtering import candidates
+from .model import Model, Settings, Tree, Weights
 
 
 def load(path: str | os.PathLike[str], *, without: Collection[str] = ()) -> Model:
@@ -37,26 +44,100 @@ def load(path: str | os.PathLike[str], *, without: Collection[str] = ()) -> Mode
     check_features(compiled, str(path), without)
     if not compiled.njnt:
         raise ValueError(f"{path} has no joint, so that nothing in it can move; a body moves with <freejoint/> in it.")
-    bodies, joints = _names(compiled, "body", range(1, compiled.nbody)), _names(compiled, "joint", range(compiled.njnt))
-    tree = Tree(
-        bodies=tuple(bodies),
-        parents=tuple(int(parent) - 1 for parent in compiled.body_parentid[1:]),
-        joints=tuple(joints),
-        joint_bodies=tuple(int(body) - 1 for body in compiled.jnt_bodyid),
-        kinds=tuple(_KINDS[kind] for kind in compiled.jnt_type),
-    )
+    bodies = translation.names(compiled, "body", range(1, compiled.nbody))
+    joints = translation.names(compiled, "joint", range(compiled.njnt))
     option = compiled.opt
     fluid = None
     if option.density or option.viscosity:
-        fluid = Fluid(_leaf(option.density), _leaf(option.viscosity), _leaf(option.wind))
-    gravity = np.zeros(3) if flagged(compiled, "GRAVITY") else option.gravity
-    return Model(
-        bodies={name: _body(compiled, index + 1) for index, name in enumerate(bodies)},
-        joints={name: _joint(compiled, index) for index, name in enumerate(joints)},
-        gravity=_leaf(gravity),
-        fluid=fluid,
-        tree=tree,
+        fluid = Fluid(*(translation.leaf(x) for x in (option.density, option.viscosity, option.wind)))
+    tendons, actuators = _drives(compiled, joints)
+    couplings = _couplings(compiled, joints)
+    geoms, pairs = _shapes(compiled, bodies)
+    parents = tuple(int(parent) - 1 for parent in compiled.body_parentid[1:])
+    joint_bodies = tuple(int(body) - 1 for body in compiled.jnt_bodyid)
+    numbers = {-1: None} | dict(enumerate(bodies))
+    excluded = [
+        frozenset((numbers[(s >> 16) - 1], numbers[(s & 0xFFFF) - 1])) for s in compiled.exclude_signature.tolist()
+    ]
+    contacts = candidates(geoms, pairs, bodies, parents, joint_bodies, excluded, flagged(compiled, "FILTERPARENT"))
+    contacts = check_contacts(contacts, geoms, str(path), without)
+    touching = {name for contact in contacts for name in (contact.first, contact.second)}
+    tree = Tree(
+        bodies=tuple(bodies),
+        parents=parents,
+        joints=tuple(joints),
+        joint_bodies=joint_bodies,
+        kinds=tuple(translation.JOINT_KINDS[kind] for kind in compiled.jnt_type),
+        geoms=tuple(name for name in geoms if name in touching),
+        tendons=tuple(tendons),
+        actuators=tuple(actuators),
+        couplings=tuple(couplings),
+        contacts=contacts,
     )
+    return Model(
+        bodies={name: translation.body(compiled, index + 1) for index, name in enumerate(bodies)},
+        joints={name: translation.joint(compiled, index) for index, name in enumerate(joints)},
+        gravity=translation.leaf(np.zeros(3) if flagged(compiled, "GRAVITY") else option.gravity),
+        fluid=fluid,
+        geoms={name: geom for name, geom in geoms.items() if name in touching},
+        actuators=actuators,
+        tendons=tendons,
+        couplings=couplings,
+        pairs=pairs,
+        tree=tree,
+        weights=Weights(
+            bodies=tuple((float(shift), float(turn)) for shift, turn in compiled.body_invweight0[1:]),
+            freedoms=tuple(compiled.dof_invweight0.tolist()),
+            tendons=tuple(compiled.tendon_invweight0[_fixed(compiled)].tolist()),
+        ),
+        settings=Settings(
+            timestep=float(option.timestep),
+            integrator=("Euler", "RK4", "implicit", "implicitfast", "discrete")[option.integrator],
+            friction_impedance=float(option.impratio),
+            safe_time_constants=not flagged(compiled, "REFSAFE"),
+            implicit_damping=not flagged(compiled, "EULERDAMP"),
+        ),
+    )
+
+
+def _fixed(compiled: Any) -> list[int]:
+    """Numbers of the tendons that are sums of joints."""
+    return [k for k in range(compiled.ntendon) if k not in spatial_tendons(compiled)]
+
+
+def _drives(compiled: Any, joints: list[str]) -> tuple[dict[str, Tendon], dict[str, Actuator]]:
+    all_tendons = translation.names(compiled, "tendon", range(compiled.ntendon))
+    tendons = {all_tendons[k]: translation.tendon(compiled, k, joints) for k in _fixed(compiled)}
+    names = translation.names(compiled, "actuator", range(compiled.nactuator))
+    actuators = {
+        name: translation.actuator(compiled, index, joints, all_tendons)
+        for index, name in enumerate(names)
+        if is_simulated(compiled, index) and not flagged(compiled, "ACTUATION")
+    }
+    return tendons, actuators
+
+
+def _couplings(compiled: Any, joints: list[str]) -> dict[str, Coupling]:
+    names = translation.names(compiled, "equality", range(compiled.neq))
+    return {
+        name: translation.coupling(compiled, index, joints)
+        for index, name in enumerate(names)
+        if joint_equality(compiled, index) and not flagged(compiled, "EQUALITY", "CONSTRAINT")
+    }
+
+
+def _shapes(compiled: Any, bodies: list[str]) -> tuple[dict[str, Geom], dict[str, Pair]]:
+    names = translation.names(compiled, "geom", range(compiled.ngeom))
+    known = [index for index in touching_shapes(compiled) if int(compiled.geom_type[index]) in SHAPES]
+    geoms = {names[index]: translation.geom(compiled, index, bodies) for index in known}
+    pair_names = translation.names(compiled, "pair", range(compiled.npair))
+    numbered = {index: names[index] for index in known}
+    pairs = {
+        name: translation.pair(compiled, k, numbered)
+        for k, name in enumerate(pair_names)
+        if {int(compiled.pair_geom1[k]), int(compiled.pair_geom2[k])} <= set(known)
+    }
+    return geoms, pairs
 
 
 def _compiled(path: Path) -> Any:
@@ -89,46 +170,3 @@ def _said(path: str, error: str) -> str:
         )
     reason = ", ".join(line.strip() for line in error.strip().splitlines()).removeprefix("Error: ")
     return f"{path} is no model that MuJoCo can compile: {reason}."
-
-
-def _names(compiled: Any, kind: str, indices: range) -> list[str]:
-    """Names of bodies or joints, with numbered ones for those that have none."""
-    given = [getattr(compiled, kind)(index).name for index in indices]
-    names = []
-    for index, name in zip(indices, given):
-        made = f"{kind}{index}"
-        while not name and made in given:
-            made += "_"
-        names.append(name or made)
-    return names
-
-
-def _body(compiled: Any, index: int) -> Body:
-    return Body(
-        position=_leaf(compiled.body_pos[index]),
-        orientation=_leaf(compiled.body_quat[index]),
-        mass=_leaf(compiled.body_mass[index]),
-        center=_leaf(compiled.body_ipos[index]),
-        inertia=_leaf(compiled.body_inertia[index]),
-        inertia_orientation=_leaf(compiled.body_iquat[index]),
-    )
-
-
-def _joint(compiled: Any, index: int) -> Joint:
-    """A joint; its numbers for each degree of freedom are the same in all, as MJCF gives them to the joint."""
-    kind, freedom, place = _KINDS[compiled.jnt_type[index]], compiled.jnt_dofadr[index], compiled.jnt_qposadr[index]
-    single, stiffness = kind in ("slide", "hinge"), compiled.jnt_stiffness[index]
-    return Joint(
-        axis=_leaf(compiled.jnt_axis[index]) if single else None,
-        anchor=_leaf(compiled.jnt_pos[index]) if kind in ("ball", "hinge") else None,
-        reference=_leaf(compiled.qpos0[place]) if single else None,
-        stiffness=_leaf(stiffness) if single or stiffness else None,
-        spring_reference=_leaf(compiled.qpos_spring[place]) if single else None,
-        damping=_leaf(compiled.dof_damping[freedom]),
-        armature=_leaf(compiled.dof_armature[freedom]),
-        kind=kind,
-    )
-
-
-def _leaf(value: Any) -> Array:
-    return jnp.asarray(np.array(value, float), default_float())

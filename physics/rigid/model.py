@@ -1,4 +1,4 @@
-"""`Model`: a robot as a tree of bodies and joints, whose masses, frames and springs are parameters with names."""
+"""`Model`: a robot as a tree of bodies and joints, with what drives it and what holds it, all with names."""
 
 from __future__ import annotations
 
@@ -13,49 +13,44 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ...core.parameters import Parametrized
+from .elements import Actuator, Body, Coupling, Fluid, Geom, Joint, Pair, Tendon
 
 # Numbers that a joint has in q and in v.
 SIZES = {"free": (7, 6), "ball": (4, 3), "slide": (1, 1), "hinge": (1, 1)}
 
 
-class Body(eqx.Module):
-    """A rigid body: where its frame sits in its parent's, and how its mass is spread.
+@dataclass(frozen=True)
+class Candidate:
+    """Two shapes that may touch, in the order in which contacts count them: the normal points from first to second."""
 
-    The frame of a body with a free joint is placed by q; `position` and `orientation` are then where it starts, and
-    where a spring of that joint pulls it to. Quaternions need not have length one: their direction counts.
+    first: str
+    second: str
+    condim: int  # directions in which the contact pushes: 1, 3, 4 or 6
+    pair: str | None = None  # the `Pair` that gives the parameters; None: those of the shapes, mixed
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Inverse masses in the reference pose, from which the softness of constraints is scaled.
+
+    They are numbers of the model's first moment and no parameters: changing a mass later does not change them, as it
+    does not in MuJoCo (`body_invweight0`, `dof_invweight0`, `tendon_invweight0`). In the order of the tree.
     """
 
-    position: Float[Array, "3"]  # of the frame, in the parent's frame, before the joints move it; m
-    orientation: Float[Array, "4"]  # of the frame, in the parent's frame; quaternion (w, x, y, z)
-    mass: Float[Array, ""]  # kg
-    center: Float[Array, "3"]  # centre of mass, in the body's frame; m
-    inertia: Float[Array, "3"]  # principal moments about the centre of mass; kg m²
-    inertia_orientation: Float[Array, "4"]  # of the principal axes, in the body's frame; quaternion
+    bodies: tuple[tuple[float, float], ...]  # translation 1/kg, rotation 1/(kg m²)
+    freedoms: tuple[float, ...]
+    tendons: tuple[float, ...]
 
 
-class Joint(eqx.Module):
-    """A joint by which a body moves against its parent, or against where the body's earlier joints took it.
+@dataclass(frozen=True)
+class Settings:
+    """What a file says about the computation itself."""
 
-    What has no meaning for a kind of joint, and a spring of a free or ball joint that the file does not have, is
-    None, and no parameter. Forces and torques: spring -stiffness (displacement), damper -damping velocity.
-    """
-
-    axis: Float[Array, "3"] | None  # hinge, slide: direction in the body's frame; its length does not count
-    anchor: Float[Array, "3"] | None  # hinge, ball: a point of the axis, in the body's frame; m
-    reference: Float[Array, ""] | None  # hinge, slide: the entry of q in the pose in which the file shows it; rad, m
-    stiffness: Float[Array, ""] | None  # N m/rad or N/m
-    spring_reference: Float[Array, ""] | None  # hinge, slide: the entry of q at which the spring rests; rad, m
-    damping: Float[Array, ""]  # N m s/rad or N s/m
-    armature: Float[Array, ""]  # inertia of the drive, added to the diagonal of the mass matrix; kg m² or kg
-    kind: str = eqx.field(static=True)  # "free", "ball", "slide" or "hinge"
-
-
-class Fluid(eqx.Module):
-    """The medium that all bodies move through."""
-
-    density: Float[Array, ""]  # kg/m³
-    viscosity: Float[Array, ""]  # Pa s
-    wind: Float[Array, "3"]  # its velocity, in world axes; m/s
+    timestep: float = 0.002  # s
+    integrator: str = "Euler"  # "Euler", "RK4", "implicit", "implicitfast" or "discrete"
+    friction_impedance: float = 1.0  # ratio of the impedances along and across contacts (impratio)
+    safe_time_constants: bool = True  # constraints are not stiffer than two time steps (refsafe)
+    implicit_damping: bool = True  # joint damping is implicit in Euler steps (eulerdamp)
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,8 @@ class Tree:
     """What is fixed about a model: names, who hangs from whom, which joint moves which body.
 
     Bodies come after their parents, joints in the order of their bodies. The parent of a body that hangs from the
-    world is -1. Entries of q and v ("degrees of freedom") follow the order of the joints.
+    world is -1. Entries of q and v ("degrees of freedom") follow the order of the joints, those of the control the order
+    of the actuators.
     """
 
     bodies: tuple[str, ...]
@@ -71,6 +67,11 @@ class Tree:
     joints: tuple[str, ...]
     joint_bodies: tuple[int, ...]  # the body that each joint moves
     kinds: tuple[str, ...]  # of each joint
+    geoms: tuple[str, ...] = ()
+    tendons: tuple[str, ...] = ()
+    actuators: tuple[str, ...] = ()
+    couplings: tuple[str, ...] = ()
+    contacts: tuple[Candidate, ...] = ()
 
     @cached_property
     def joints_of(self) -> tuple[tuple[int, ...], ...]:
@@ -119,11 +120,12 @@ class Tree:
 
 
 class Model(Parametrized):
-    """A tree of rigid bodies; `wl.rigid.load` makes one from a file.
+    """A tree of rigid bodies; `wl.rigid.load` makes one from a file, `wl.rigid.build` without one.
 
-    Every number in it is a parameter named by its body or joint: `model.parameters["torso.mass"]`,
-    `model.replace({"hip.damping": 0.3})`. `model.tree` holds names and structure, `model.nq` and `model.nv` the
-    numbers of entries of q and v.
+    Every number in it is a parameter: `model.parameters["torso.mass"]`, `model.replace({"hip.damping": 0.3})`. The
+    parameters of bodies, joints, shapes and actuators are called `<name of the element>.<parameter>`; no two of these
+    kinds have a parameter of the same name, so a joint "hip" and an actuator "hip" do not clash. Tendons, couplings and
+    contact pairs come after their kind: "tendons.left.stiffness". `model.tree` holds names and structure.
 
     The state is (q, v) in MuJoCo's conventions, joint after joint:
 
@@ -141,9 +143,16 @@ class Model(Parametrized):
     joints: dict[str, Joint]
     gravity: Float[Array, "3"]  # m/s², in world axes
     fluid: Fluid | None  # None where the file has neither density nor viscosity
+    geoms: dict[str, Geom]
+    actuators: dict[str, Actuator]
+    tendons: dict[str, Tendon]
+    couplings: dict[str, Coupling]
+    pairs: dict[str, Pair]
     tree: Tree = eqx.field(static=True)
+    weights: Weights = eqx.field(static=True)
+    settings: Settings = eqx.field(static=True)
 
-    transparent: ClassVar[tuple[str, ...]] = ("bodies", "joints")
+    transparent: ClassVar[tuple[str, ...]] = ("bodies", "joints", "geoms", "actuators")
 
     @property
     def nq(self) -> int:
@@ -154,6 +163,21 @@ class Model(Parametrized):
     def nv(self) -> int:
         """The number of entries of v: the degrees of freedom."""
         return sum(SIZES[kind][1] for kind in self.tree.kinds)
+
+    @property
+    def nu(self) -> int:
+        """The number of controls: one for each actuator."""
+        return len(self.tree.actuators)
+
+    @property
+    def na(self) -> int:
+        """The number of activations: one for each actuator that has dynamics."""
+        return len(self.activated)
+
+    @property
+    def activated(self) -> tuple[str, ...]:
+        """The actuators that have an activation, in the order of the activations."""
+        return tuple(name for name in self.tree.actuators if self.actuators[name].dynamics != "none")
 
     def rest(self) -> Float[Array, "nq"]:
         """The configuration q in which the file shows the model."""
@@ -169,6 +193,12 @@ class Model(Parametrized):
                 assert reference is not None  # slides and hinges have one
                 parts.append(reference[None])
         return jnp.concatenate(parts) if parts else jnp.zeros(0, self.gravity.dtype)
+
+    def joint_index(self, joint: str) -> int:
+        """The place of a joint in arrays that list joints. **Raises** `KeyError` for a name that no joint has."""
+        if joint not in self.tree.joints:
+            raise KeyError(f"the model has no joint {joint!r}; its joints are {', '.join(self.tree.joints)}.")
+        return self.tree.joints.index(joint)
 
     def body_index(self, body: str) -> int:
         """The place of a body in arrays that list bodies. **Raises** `KeyError` for a name that no body has."""

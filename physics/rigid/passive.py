@@ -3,9 +3,11 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .elements import Body, Fluid
 from .kinematics import Placement, checked, move, place
-from .model import Body, Fluid, Model
+from .model import Model
 from .spatial import Matrix, Spatial, Vector, conjugate, cross, logarithm, multiply, unit
+from .tendons import tendon_forces
 
 _LIGHTEST = 1e-15  # kg: lighter bodies have no box; MuJoCo's bound
 
@@ -36,6 +38,8 @@ def passive_forces_at(
             force = force - joint.stiffness * displacement(model, index, q[tree.positions[index]])
         parts.append(force)
     total = jnp.concatenate(parts) if parts else v
+    if tree.tendons:
+        total = total + tendon_forces(model, q, v)
     return total if model.fluid is None else total + _drag(model, model.fluid, placed, velocities)
 
 
