@@ -1,6 +1,8 @@
 """Rigid bodies: models of robots from MJCF and URDF files, their kinematics and their smooth dynamics."""
 
 from .actuation import Actuation, actuation, next_activation
+from .constraints import Rows, contact_response, response
+from .contacts import ContactParameters, contact_parameters, geom_pose, pyramid, relative_jacobian
 from .dynamics import bias_forces, forward_dynamics, inverse_dynamics, mass_matrix
 from .elements import Actuator, Body, Coupling, DryFriction, Fluid, Geom, Joint, Limit, Pair, Tendon
 from .energy import center_of_mass, energy, kinetic_energy, momentum, potential_energy
@@ -9,6 +11,7 @@ from .kinematics import Poses, difference, integrate_position, kinematics, point
 from .mjcf import load
 from .model import Candidate, Model, Settings, Tree, Weights
 from .passive import passive_forces
+from .rows import coupling_rows, friction_rows, limit_rows
 from .tendons import tendon_jacobian, tendon_lengths
 
 __all__ = [
@@ -16,6 +19,7 @@ __all__ = [
     "Actuator",
     "Body",
     "Candidate",
+    "ContactParameters",
     "Coupling",
     "DryFriction",
     "Fluid",
@@ -25,6 +29,7 @@ __all__ = [
     "Model",
     "Pair",
     "Poses",
+    "Rows",
     "Settings",
     "Tendon",
     "Tree",
@@ -33,13 +38,19 @@ __all__ = [
     "actuation",
     "bias_forces",
     "center_of_mass",
+    "contact_parameters",
+    "contact_response",
+    "coupling_rows",
     "difference",
     "energy",
     "forward_dynamics",
+    "friction_rows",
+    "geom_pose",
     "integrate_position",
     "inverse_dynamics",
     "kinematics",
     "kinetic_energy",
+    "limit_rows",
     "load",
     "mass_matrix",
     "momentum",
@@ -47,6 +58,9 @@ __all__ = [
     "passive_forces",
     "point_jacobian",
     "potential_energy",
+    "pyramid",
+    "relative_jacobian",
+    "response",
     "tendon_jacobian",
     "tendon_lengths",
 ]

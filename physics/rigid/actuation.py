@@ -87,7 +87,7 @@ def next_activation(
 
     within their ranges; of an activation that is an angle, that of those a turn apart which is nearest to the length.
     """
-    later = []
+    later: list[Array] = []
     for index, name in enumerate(model.tree.actuators):
         actuator = model.actuators[name]
         if actuator.dynamics != "none":
