@@ -1,5 +1,6 @@
-"""Controls: sampled signals, held or linear, and functions of time."""
+"""Controls: sampled signals, held or linear, and functions of time, policies."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -101,3 +102,31 @@ def test_controls_that_do_not_fit_the_run():
         wl.simulate(decay(), 1.0, t1=1.0, controls=jnp.cos)
     with pytest.raises(TypeError, match=r"controls has type list.*wl\.Sampled"):
         wl.simulate(integrator(), 0.0, t1=1.0, controls=[1.0, 2.0])
+
+
+class Brake(eqx.Module):
+    strength: jax.Array
+
+    def __call__(self, t, y):
+        return -self.strength * y * jnp.cos(t)
+
+
+@pytest.mark.parametrize("solver", ["auto", "rodas5p", "kvaerno5"])
+def test_a_policy_sees_the_state(solver):
+    driven = wl.ode.System(lambda t, y, p, u: u)
+
+    def end(strength):
+        return wl.simulate(driven, 1.0, t1=2.0, controls=Brake(strength), solver=solver, rtol=1e-9, atol=1e-12).final
+
+    value, slope = jax.value_and_grad(end)(jnp.asarray(0.8))
+    exact = np.exp(-0.8 * np.sin(2.0))
+    assert value == pytest.approx(exact, rel=1e-7)
+    assert slope == pytest.approx(-np.sin(2.0) * exact, rel=1e-6)
+
+
+def test_a_function_of_time_may_have_defaults():
+    def ramp(t, gain=2.0):
+        return gain * t
+
+    run = wl.simulate(wl.ode.System(lambda t, y, p, u: u), 0.0, t1=3.0, controls=ramp)
+    assert run.final == pytest.approx(9.0)
