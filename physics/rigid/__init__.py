@@ -1,6 +1,7 @@
 """Rigid bodies: models of robots from MJCF and URDF files, their kinematics and their smooth dynamics."""
 
 from .actuation import Actuation, actuation, next_activation
+from .build import build
 from .constraints import Rows, contact_response, response
 from .contacts import ContactParameters, contact_parameters, geom_pose, pyramid, relative_jacobian
 from .dynamics import bias_forces, forward_dynamics, inverse_dynamics, mass_matrix
@@ -10,6 +11,19 @@ from .features import UnsupportedFeature
 from .kinematics import Poses, difference, integrate_position, kinematics, point_jacobian
 from .mjcf import load
 from .model import Candidate, Model, Settings, Tree, Weights
+from .parts import (
+    ball,
+    body,
+    dry_friction,
+    free,
+    geom,
+    hinge,
+    limit,
+    motor,
+    position_servo,
+    slide,
+    velocity_servo,
+)
 from .passive import passive_forces
 from .rows import coupling_rows, friction_rows, limit_rows
 from .tendons import tendon_jacobian, tendon_lengths
@@ -36,31 +50,43 @@ __all__ = [
     "UnsupportedFeature",
     "Weights",
     "actuation",
+    "ball",
     "bias_forces",
+    "body",
+    "build",
     "center_of_mass",
     "contact_parameters",
     "contact_response",
     "coupling_rows",
     "difference",
+    "dry_friction",
     "energy",
     "forward_dynamics",
+    "free",
     "friction_rows",
+    "geom",
     "geom_pose",
+    "hinge",
     "integrate_position",
     "inverse_dynamics",
     "kinematics",
     "kinetic_energy",
+    "limit",
     "limit_rows",
     "load",
     "mass_matrix",
     "momentum",
+    "motor",
     "next_activation",
     "passive_forces",
     "point_jacobian",
+    "position_servo",
     "potential_energy",
     "pyramid",
     "relative_jacobian",
     "response",
+    "slide",
     "tendon_jacobian",
     "tendon_lengths",
+    "velocity_servo",
 ]
