@@ -24,26 +24,35 @@ from .features import (
 )
 from .filtering import candidates
 from .model import Model, Settings, Tree, Weights
+from .sources import read_source
+
+_MOST_ELEMENTS = 2000
 
 
-def load(path: str | os.PathLike[str], *, without: Collection[str] = ()) -> Model:
+def load(
+    path: str | os.PathLike[str], *, without: Collection[str] = (), folder: str | os.PathLike[str] | None = None
+) -> Model:
     """The model in an MJCF or URDF file.
 
-    Bodies, joints, springs, dampers, armature, gravity and the fluid of the file become named parameters of the default
-    float type. What the file uses beyond that and the engine does not simulate is refused, unless `without` names it:
+    Everything that acts becomes a named parameter of the default float type: see `Model`. What the file uses and the
+    engine does not simulate is refused, unless `without` names it, in the words of the message:
 
-        wl.rigid.load("half_cheetah.xml", without=("contact", "limits", "actuators"))
+        wl.rigid.load("gripper.xml", without=("spatial tendons", "elliptic cones"))
 
-    Bodies and joints without a name are called "body3" and "joint2", by their number in the file. What only serves
-    drawing, options of time stepping and of constraint solvers, keyframes and custom data are not read.
+    Elements without a name are called "body3", "joint2" and so on, by their number in the file. What only serves drawing
+    and measuring, options of constraint solvers, keyframes and custom data are not read; time step and integrator of
+    the file are in `model.settings`. Files that the model names must lie in the folder of the model, or in `folder`;
+    nothing else is read.
 
-    **Raises** `FileNotFoundError`, `ValueError` for a file that is no model, `UnsupportedFeature` (a `ValueError`) for
-    what is lacking, `ImportError` without the mujoco package (`pip install 'worldline[rigid]'`).
+    **Raises** `FileNotFoundError`, `ValueError` for a file that is no model or not a safe one, `UnsupportedFeature` (a
+    `ValueError`) for what is lacking, `ImportError` without the mujoco package (`pip install 'worldline[rigid]'`).
     """
-    compiled = _compiled(Path(path))
+    compiled = _compiled(Path(path), None if folder is None else Path(folder))
     check_features(compiled, str(path), without)
     if not compiled.njnt:
         raise ValueError(f"{path} has no joint, so that nothing in it can move; a body moves with <freejoint/> in it.")
+    if max(compiled.nbody, compiled.ngeom) > _MOST_ELEMENTS:
+        raise ValueError(f"{path} has more than {_MOST_ELEMENTS} bodies or shapes, too many for one compiled program.")
     bodies = translation.names(compiled, "body", range(1, compiled.nbody))
     joints = translation.names(compiled, "joint", range(compiled.njnt))
     option = compiled.opt
@@ -74,7 +83,7 @@ def load(path: str | os.PathLike[str], *, without: Collection[str] = ()) -> Mode
         couplings=tuple(couplings),
         contacts=contacts,
     )
-    return Model(
+    model = Model(
         bodies={name: translation.body(compiled, index + 1) for index, name in enumerate(bodies)},
         joints={name: translation.joint(compiled, index) for index, name in enumerate(joints)},
         gravity=translation.leaf(np.zeros(3) if flagged(compiled, "GRAVITY") else option.gravity),
@@ -98,6 +107,14 @@ def load(path: str | os.PathLike[str], *, without: Collection[str] = ()) -> Mode
             implicit_damping=not flagged(compiled, "EULERDAMP"),
         ),
     )
+    _check_finite(model, str(path))
+    return model
+
+
+def _check_finite(model: Model, path: str) -> None:
+    for name, value in model.parameters.items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"{path}: {name} is {value}; it must be finite.")
 
 
 def _fixed(compiled: Any) -> list[int]:
@@ -140,7 +157,7 @@ def _shapes(compiled: Any, bodies: list[str]) -> tuple[dict[str, Geom], dict[str
     return geoms, pairs
 
 
-def _compiled(path: Path) -> Any:
+def _compiled(path: Path, folder: Path | None) -> Any:
     """The MjModel of a file."""
     try:
         import mujoco
@@ -148,20 +165,20 @@ def _compiled(path: Path) -> Any:
         raise ImportError(
             "reading MJCF and URDF files needs the mujoco package: pip install 'worldline[rigid]'."
         ) from error
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"there is no file {str(path)!r}; wl.rigid.load needs the path of an MJCF or URDF file."
-        )
+    source = read_source(path, folder)
+    # MuJoCo writes its warnings to a file in the current folder unless somebody takes them.
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda message: None)
     try:
-        return mujoco.MjModel.from_xml_path(str(path))
-    except ValueError as error:
+        return mujoco.MjModel.from_xml_string(source.text, source.files)
+    except (ValueError, mujoco.FatalError, mujoco.UnexpectedError) as error:
         raise ValueError(_said(str(path), str(error))) from None
+    finally:
+        mujoco.set_mju_user_warning(before)
 
 
 def _said(path: str, error: str) -> str:
     """MuJoCo's message in one sentence."""
-    if broken := re.search(r"XML_ERROR_(\w+).*Line number=(\d+)", error):
-        return f"{path} is not well-formed XML: {broken[1].lower().replace('_', ' ')}, line {broken[2]}."
     if "moving bodies must be larger" in error:
         named = re.search(r"name '([^']+)'.*", error)
         which = f"The body {named[1]!r}" if named else "A body without a name"
