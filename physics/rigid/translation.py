@@ -29,8 +29,9 @@ def names(compiled: Any, kind: str, indices: range) -> list[str]:
 
 
 def leaf(value: Any) -> Array:
-    """A number or array of the file as a parameter."""
-    return jnp.asarray(np.array(value, float), default_float())
+    """A number or array of the file as a parameter; what is too large for its type is infinite, and refused later."""
+    with np.errstate(over="ignore"):
+        return jnp.asarray(np.array(value, float), default_float())
 
 
 def body(compiled: Any, index: int) -> Body:
