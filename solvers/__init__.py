@@ -4,6 +4,7 @@ A solver is named (`"auto"`, `"tsit5"`, `"kvaerno5"`, ...; `names()` lists all) 
 """
 
 from .choice import choose_solver, names
+from .contact import ContactProblem, ContactSolution, solve_contact
 from .continuation import GrowingHorizon
 from .covariance import covariance
 from .least_squares import Descent, Outcome, Tolerances, levenberg_marquardt
@@ -12,6 +13,8 @@ from .problems import InitialValueProblem, Options, Solution, Solver, Stats
 from .signals import FunctionSignal, Sampled, Signal
 
 __all__ = [
+    "ContactProblem",
+    "ContactSolution",
     "Descent",
     "FunctionSignal",
     "GrowingHorizon",
@@ -29,4 +32,5 @@ __all__ = [
     "find_minimum",
     "levenberg_marquardt",
     "names",
+    "solve_contact",
 ]

@@ -214,6 +214,28 @@ def lanes_within(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]
     return [reshape(store, y, (*y.shape, 1)) for y in emitter.run(without_keys(jaxpr), inner)]
 
 
+def any_lane(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
+    """Conditions that hold in any active lane, as uniform ones."""
+    (x,), store = xs, emitter.store
+    if same_for_all(x):
+        return [x]
+
+    def shared(e: Element) -> Element:
+        if is_uniform(e):
+            return e
+        return emitter.b.any(e if emitter.mask is None else both(store, e, emitter.mask))
+
+    if isinstance(x, Registers):
+        data = np.empty(x.size, object)
+        data[:] = [shared(e) for e in x.data.flat]
+        return [Registers(data.reshape(x.shape), x.dtype)]
+    m = store.memory(x.shape, x.dtype, uniform=True)
+    with emitter.b.loop(m.size) as k:
+        store.write(m, k, shared(store.read(x, k)))
+    return [m]
+
+
 RULES: dict[str, Callable] = {
-    "lanes": lanes_within, "scan": scan, "while": while_loop, "cond": cond, "custom_linear_solve": linear_solve,
+    "any_lane": any_lane, "lanes": lanes_within, "scan": scan, "while": while_loop, "cond": cond,
+    "custom_linear_solve": linear_solve,
 }  # fmt: skip

@@ -196,7 +196,8 @@ def _same(store: Store, params: dict, *xs: Value) -> list[Value]:
 def _platform_index(store: Store, params: dict) -> Value:
     """Which of the versions of a function is for this processor."""
     names = list(params["platforms"])
-    index = next((k for k, group in enumerate(names) if group and "cpu" in group), None)
+    ours = [k for name in ("lanes", "cpu") for k, group in enumerate(names) if group and name in group]
+    index = ours[0] if ours else None
     index = names.index(None) if index is None else index
     return store.constant(np.asarray(index, np.int32))
 

@@ -12,7 +12,7 @@ import numpy as np
 from .arithmetic import RULES, add, choose, compare, convert, is_uniform, maximum, minimum, mul, number
 from .arrays import Memory, Registers, Store, Value, Zero, is_small, scalar_of
 from .builder import Element
-from .indexing import both, every, flat, strides_of
+from .indexing import both, every, flat, same_for_all, strides_of
 
 
 def affine(store: Store, x: Value, shape: tuple[int, ...], steps: Sequence[int], start: int = 0) -> Value:
@@ -87,7 +87,7 @@ def concatenate(store: Store, params: dict, *xs: Value) -> Value:
     shape[axis] = sum(x.shape[axis] for x in xs)
     if is_small(tuple(shape)):
         return Registers(np.concatenate([store.in_registers(x).data for x in xs], axis), xs[0].dtype)
-    m = store.memory(tuple(shape), xs[0].dtype)
+    m = store.memory(tuple(shape), xs[0].dtype, uniform=all(map(same_for_all, xs)))
     goal, begin = strides_of(shape), 0
     for x in xs:
         place_affine(store, x, m, x.shape, (strides_of(x.shape), 0), (goal, begin * goal[axis]))
@@ -251,7 +251,7 @@ def cumulative(name: str) -> Callable:
                     moved[(k, *index)] = combine(store.b, {}, x.dtype, moved[(before, *index)], moved[(k, *index)])
             return Registers(data, x.dtype)
         x, own = store.in_memory(x), strides_of(x.shape)
-        m = store.memory(x.shape, x.dtype)
+        m = store.memory(x.shape, x.dtype, x.uniform)
         store.copy(x, m)
         others = [d for d in range(len(x.shape)) if d != axis]
         for index in every(store, [x.shape[d] for d in others], unrolled=False):

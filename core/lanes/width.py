@@ -1,15 +1,17 @@
-"""A program's own view of how it runs: the number of lanes that one group of native code computes."""
+"""A program's own view of how it runs: the number of lanes that one group of native code computes, and what they share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 lane_width_p = Primitive("lane_width")
 
@@ -31,3 +33,28 @@ def _shape() -> Any:
 
 batching.primitive_batchers[lane_width_p] = lambda operands, axes: (lane_width_p.bind(), batching.not_mapped)
 mlir.register_lowering(lane_width_p, mlir.lower_fun(lambda: jnp.asarray(0, jnp.int32), multiple_results=False))
+
+
+def native_or_xla(native: Callable[..., Any], xla: Callable[..., Any], *args: Any) -> Any:
+    """`native(*args)` in native code of `lanes`, `xla(*args)` elsewhere: two ways of writing one function of arrays.
+
+    XLA never sees the native way. Results agree to rounding, in structure, shapes and types exactly.
+    """
+    return lax.platform_dependent(*args, default=xla, lanes=native)
+
+
+any_lane_p = Primitive("any_lane")
+
+
+def any_lane(condition: Bool[Array, "..."]) -> Bool[Array, "..."]:
+    """`condition`; in native code of `lanes` whether it holds for any lane of the group, so that all take one way.
+
+    Only for work that changes nothing where `condition` does not hold: results must be the same either way.
+    """
+    return any_lane_p.bind(condition)
+
+
+any_lane_p.def_impl(lambda condition: condition)
+any_lane_p.def_abstract_eval(lambda condition: condition)
+batching.primitive_batchers[any_lane_p] = lambda operands, axes: (any_lane_p.bind(*operands), axes[0])
+mlir.register_lowering(any_lane_p, mlir.lower_fun(lambda condition: condition, multiple_results=False))
