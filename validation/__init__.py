@@ -3,5 +3,7 @@
 from .ode_vs_scipy import check_problem as check_ode
 from .ode_vs_scipy import validate as validate_ode
 from .report import Check, Report, Row
+from .rigid_vs_mujoco import check_model as check_rigid
+from .rigid_vs_mujoco import validate as validate_rigid
 
-__all__ = ["Check", "Report", "Row", "check_ode", "validate_ode"]
+__all__ = ["Check", "Report", "Row", "check_ode", "check_rigid", "validate_ode", "validate_rigid"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -166,13 +167,22 @@ def _compiled(path: Path, folder: Path | None) -> Any:
             "reading MJCF and URDF files needs the mujoco package: pip install 'worldline[rigid]'."
         ) from error
     source = read_source(path, folder)
-    # MuJoCo writes its warnings to a file in the current folder unless somebody takes them.
+    try:
+        with quiet():
+            return mujoco.MjModel.from_xml_string(source.text, source.files)
+    except (ValueError, mujoco.FatalError, mujoco.UnexpectedError) as error:
+        raise ValueError(_said(str(path), str(error))) from None
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Takes MuJoCo's warnings, which it writes to a file in the current folder unless somebody does."""
+    import mujoco
+
     before = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(lambda message: None)
     try:
-        return mujoco.MjModel.from_xml_string(source.text, source.files)
-    except (ValueError, mujoco.FatalError, mujoco.UnexpectedError) as error:
-        raise ValueError(_said(str(path), str(error))) from None
+        yield
     finally:
         mujoco.set_mju_user_warning(before)
 
