@@ -358,6 +358,7 @@ RULES: dict[str, Rule] = {
     "square": lambda b, params, dtype, x: mul(b, {}, dtype, x, x),
     "copy": lambda b, params, dtype, x: x, "copy_p": lambda b, params, dtype, x: x,
     "stop_gradient": lambda b, params, dtype, x: x, "name": lambda b, params, dtype, x: x,
+    "pvary": lambda b, params, dtype, x: x,
 }
 for _how in ("eq", "ne", "lt", "le", "gt", "ge"):
     RULES[_how] = lambda b, params, dtype, x, y, how=_how: compare(b, how, dtype, x, y)
@@ -370,4 +371,6 @@ for _how in ("eq", "lt", "le"):
 
 
 def _options(name: str, params: dict) -> dict:
+    if name == "pow":
+        return {"unsigned": params.get("unsigned", False)}
     return {"rounding_method": params["rounding_method"]} if name == "round" else {}

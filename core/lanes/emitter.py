@@ -123,6 +123,10 @@ class Emitter:
 
     def _elementwise(self, name: str, params: dict, aval: Any, xs: list[Value]) -> Value:
         rule, dtype = RULES[name], xs[0].dtype
+        if name == "pow":
+            params = {"unsigned": xs[1].dtype.kind == "u"}
+        if name == "bitcast_convert_type" and aval.shape != xs[0].shape:
+            raise Unsupported(f"from {xs[0].dtype.name} to {aval.dtype.name}")
 
         def one(*elements: Element) -> Element:
             return rule(self.b, params, dtype, *elements)

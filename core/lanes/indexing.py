@@ -132,6 +132,13 @@ def _as_index(store: Store, x: Element, dtype: Any) -> Element:
     return convert(store.b, x, dtype, INDEX)
 
 
+def _as_start(store: Store, x: Element, dtype: Any) -> Element:
+    """An index; one beyond the largest signed number is that number, not a negative one."""
+    if np.dtype(dtype) == UNSIGNED:
+        x = minimum(store.b, {}, UNSIGNED, x, int(np.iinfo(INDEX).max))
+    return _as_index(store, x, dtype)
+
+
 def _clamped(store: Store, x: Element, largest: int) -> Element:
     if number(x):
         return min(max(int(x), 0), largest)  # type: ignore[arg-type]
@@ -142,7 +149,7 @@ def _clamped(store: Store, x: Element, largest: int) -> Element:
 
 def _starts(store: Store, operand: Value, sizes: Sequence[int], starts: Sequence[Value]) -> Element:
     """The flat place of a dynamic slice: starts count from the end where negative no more (JAX did that), clamped."""
-    elements = [_as_index(store, store.element(s, 0), s.dtype) for s in starts]
+    elements = [_as_start(store, store.element(s, 0), s.dtype) for s in starts]
     inside = [_clamped(store, i, n - size) for i, n, size in zip(elements, operand.shape, sizes, strict=True)]
     return flat(store, inside, strides_of(operand.shape))
 

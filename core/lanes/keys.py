@@ -94,6 +94,8 @@ def _equation(equation: Any, xs: list[Any]) -> list[Any]:
         params["branches"] = tuple(map(without_keys, params["branches"]))
     elif inner is not None and len(open_jaxpr(inner)[0].invars) == len(xs):
         return _run(inner, xs)
+    elif any(keyed) and not any(is_key(v.aval) for v in equation.outvars):
+        raise Unsupported(name)  # it draws numbers, and is not written in simpler operations
     elif any(keyed):
         axes = [-1 if k else None for k in keyed]
         moved = jax.vmap(lambda *each: _bound(equation, params, each), axes, -1)

@@ -37,11 +37,12 @@ def emit_math(
     scalar: str,
     *,
     rounding_method: int = AWAY_FROM_ZERO,
+    unsigned: bool = False,
     vector_bytes: int | None = None,
     libdevice: bool = False,
 ) -> Register:
     """Write the code of JAX's primitive of that name on floats of type `scalar` and return its result: the same for all
-    lanes if all arguments are, and of type `i1` for `is_finite`.
+    lanes if all arguments are, and of type `i1` for `is_finite`. `unsigned`: integer exponents of powers have no sign.
 
     `vector_bytes` is the width of the registers that library functions may take: 64, 32, 16, 0 for scalar calls only;
     by default what this machine has. `libdevice` calls NVIDIA's functions for GPUs instead; the width must be 1 then.
@@ -54,6 +55,8 @@ def emit_math(
     w = Writer(b, scalar, uniform, vector_bytes, libdevice, _emit)
     if primitive == "round":
         return w.intrinsic("roundeven" if int(rounding_method) == TO_NEAREST_EVEN else "round", args[0])
+    if primitive == "pow":
+        return _pow(w, *args, unsigned=unsigned)
     return _emit(w, primitive, args)
 
 
@@ -103,14 +106,15 @@ def _nextafter(w: Writer, x: Element, y: Element) -> Register:
     return w.select(w.compare("uno", x, y), math.nan, result)
 
 
-def _pow(w: Writer, x: Element, y: Element) -> Register:
+def _pow(w: Writer, x: Element, y: Element, unsigned: bool = False) -> Register:
     """x^y, also for an integer y; a few constant exponents need no library."""
     if type(y) is Register and y.scalar.startswith("i"):
+        exponent = w.convert("uitofp" if unsigned else "sitofp", y, y.scalar, "double")
         if w.scalar == "double":
-            return w.math("pow", x, w.convert("sitofp", y, y.scalar, "double"))
+            return w.math("pow", x, exponent)
         # Not every i32 is a float, and whether an exponent is odd matters.
         wide = Writer(w.b, "double", w.uniform, w.vector_bytes, w.libdevice, _emit)
-        power = wide.math("pow", w.convert("fpext", x, "float", "double"), w.convert("sitofp", y, y.scalar, "double"))
+        power = wide.math("pow", w.convert("fpext", x, "float", "double"), exponent)
         return w.convert("fptrunc", power, "double", "float")
     if not isinstance(y, Register) and float(y) in POWERS:
         return POWERS[float(y)](w, x)
@@ -134,6 +138,12 @@ POWERS: dict[float, Callable[[Writer, Element], Register]] = {
     -1.5: lambda w, x: _root(w, x, w.div(w.div(1.0, x), w.math("sqrt", x)), 0.0),
 }
 
+def _log(w: Writer, x: Element) -> Register:
+    """Where processors take numbers below the normal ones for zero, as in XLA's threads, libraries have wrong ones."""
+    y = library.call(w.b, LIBRARY["log"], [x], w.scalar, w.uniform, w.vector_bytes, w.libdevice)
+    return w.select(w.compare("oeq", x, 0.0), -math.inf, y)
+
+
 COMPOSITIONS: dict[str, Callable[..., Register]] = {
     "sign": _sign,
     "is_finite": _is_finite,
@@ -141,6 +151,7 @@ COMPOSITIONS: dict[str, Callable[..., Register]] = {
     "rsqrt": _rsqrt,
     "logistic": _logistic,
     "nextafter": _nextafter,
+    "log": _log,
     "pow": _pow,
     **SPECIAL,
 }

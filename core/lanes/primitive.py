@@ -9,6 +9,7 @@ leaving the lane.
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 import weakref
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun, jaxprs_in_params
 from jax.interpreters import ad, batching, mlir
 
+from . import manual
 from .arrays import Unsupported
 from .collector import paused
 from .emitter import emit_group
@@ -38,6 +40,8 @@ MOST_OPERATIONS_FOR_TWO_VECTORS = 2500
 # waits in a vector of 64 bytes has a line that makes it and one that reads it, so that what does not fit into registers
 # stays below 6.4 MB, of a stack of 8 that a thread has.
 MOST_LINES = 200_000
+
+_NOT_THE_USERS = ("worldline", "jax", "equinox", "functools", "contextlib")
 
 lanes_p = Primitive("lanes")
 lanes_p.multiple_results = True
@@ -71,8 +75,13 @@ def effectful(jaxpr: Any) -> str:
 
 
 def _warn(reason: Any, quiet: bool) -> None:
-    if not quiet:
-        warnings.warn(f"lanes: {reason} has no native code yet: this function runs by vmap on XLA.", stacklevel=3)
+    """One warning for each place in the user's code that this comes from, as Python's filters have it."""
+    if quiet:
+        return
+    level, frame = 1, sys._getframe(0)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in _NOT_THE_USERS:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(f"lanes: no native code yet for {reason}: this function runs by vmap on XLA.", stacklevel=level)
 
 
 def trace(function: Any, avals: Sequence[Any]) -> tuple[ClosedJaxpr, list[Any]]:
@@ -95,8 +104,21 @@ def trace(function: Any, avals: Sequence[Any]) -> tuple[ClosedJaxpr, list[Any]]:
         consts = [next(given) if flag else c for c, flag in zip(program.consts, loose)]
         return jaxpr_as_fun(ClosedJaxpr(program.jaxpr, consts))(*values[len(constants) :])
 
-    shapes = [jax.ShapeDtypeStruct(c.shape, c.dtype) for c in constants]
+    shapes = [manual.one_lane(c) for c in constants]
     return jax.make_jaxpr(opened)(*shapes, *avals), constants
+
+
+def trace_lane(
+    function: Any, operands: Sequence[Any], laned: Sequence[bool]
+) -> tuple[ClosedJaxpr, list[Any], list[bool]]:
+    """The program of a function of one lane of these operands, its operands, and which of them have lanes."""
+    operands = manual.alike(operands)
+    lanes = lambda: [manual.one_lane(x, has_lanes=flag) for x, flag in zip(operands, laned)]
+    program, constants = trace(function, lanes())
+    if manual.mixed(constants, operands):
+        operands = manual.alike(operands, constants)
+        program, constants = trace(function, lanes())
+    return program, [*constants, *operands], [*(False for _ in constants), *laned]
 
 
 def count_lanes(laned: Sequence[bool], operands: Sequence[Any]) -> int:
@@ -127,7 +149,7 @@ def _compiled(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], target: Target) -> Ke
         text, workspace = emit_group(jaxpr, laned, width)
     lines = text.count("\n")
     if lines > MOST_LINES:
-        raise Unsupported(f"a program of {lines} operations on numbers, more than {MOST_LINES},")
+        raise Unsupported(f"a program of {lines} operations on numbers, more than {MOST_LINES}")
     return compile_kernel(
         text, operands=len(laned), results=len(jaxpr.jaxpr.outvars), laned=laned, width=width, workspace=workspace,
         target=target,
@@ -206,6 +228,8 @@ def _program(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bo
 
 @lanes_p.def_impl
 def _run(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bool) -> list[Any]:
+    if jax.config.jax_disable_jit or jax.config.jax_debug_nans or jax.config.jax_debug_infs:
+        return by_vmap(*operands, jaxpr=jaxpr, laned=laned)  # one operation after the other, for who looks for a fault
     return _program(jaxpr, laned, quiet, alone)(*operands)
 
 
@@ -255,7 +279,7 @@ def _transposed_program(jaxpr: ClosedJaxpr, unknown: tuple[bool, ...]) -> Closed
     function = jaxpr_as_fun(jaxpr)
     avals = [v.aval for v in jaxpr.jaxpr.invars]
     known = [a for a, flag in zip(avals, unknown) if not flag]
-    moved = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a, flag in zip(avals, unknown) if flag]
+    moved = [a for a, flag in zip(avals, unknown) if flag]
 
     def pull(*values: Any) -> Any:
         def along(*linear: Any) -> list[Any]:

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
@@ -30,7 +29,7 @@ def one_lane(fn: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(fn, updated=())
     def run(*args: Any) -> Any:
         from .keys import kind_of, to_data, to_keys
-        from .primitive import trace
+        from .primitive import trace_lane
 
         arrays, rest = split(args, is_array)
         operands = [to_data(jnp.asarray(x), has_lanes=False) for x in arrays]
@@ -42,9 +41,9 @@ def one_lane(fn: Callable[..., Any]) -> Callable[..., Any]:
             kept[:] = [([kind_of(y) for y in results], results_rest)]
             return [to_data(y, has_lanes=False) for y in results]
 
-        program, constants = trace(one, [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in operands])
+        program, operands, _ = trace_lane(one, operands, [False] * len(operands))
         kinds, results_rest = kept[0]
-        results = _run(program, [*constants, *operands])
+        results = _run(program, operands)
         return merge([to_keys(y, kind) for y, kind in zip(results, kinds, strict=True)], results_rest)
 
     return run

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from ..pytrees import Rest, is_array, merge, split
@@ -41,7 +40,7 @@ def lanes(
     def mapped(*args: Any, **kwargs: Any) -> Any:
         # The compiler takes a while to import, and is needed only now.
         from .keys import kind_of, to_data, to_keys
-        from .primitive import bind, trace
+        from .primitive import bind, trace_lane
         from .uniformity import varying_results
 
         inputs = (args, kwargs)
@@ -60,10 +59,9 @@ def lanes(
             kept[:] = [([kind_of(y) for y in outputs], outputs_rest)]
             return [to_data(y, has_lanes=False) for y in outputs]
 
-        avals = [jax.ShapeDtypeStruct(x.shape[:-1] if f else x.shape, x.dtype) for x, f in zip(operands, laned)]
-        program, constants = trace(one, avals)
-        flags = [*(False for _ in constants), *laned]
-        results = bind(program, flags, [*constants, *operands], quiet)
+        one.__name__ = getattr(fn, "__name__", "fn")  # in JAX's messages
+        program, operands, flags = trace_lane(one, operands, laned)
+        results = bind(program, flags, operands, quiet)
         kinds, outputs_rest = kept[0]
         results = [to_keys(y, kind, has_lanes=True) for y, kind in zip(results, kinds)]
         return merge(_moved(results, varying_results(program, flags), outputs_rest, out_axes), outputs_rest)

@@ -185,6 +185,34 @@ def test_shard_map():
     same(jax.jit(mapped)(X, P), jax.vmap(program, -1, -1)(X, P))
 
 
+def test_derivatives_by_what_the_devices_of_shard_map_share():
+    mesh = jax.make_mesh((1,), ("lanes",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec, x, a = jax.sharding.PartitionSpec, jnp.array(X), jnp.arange(1.0, 1.0 + X.shape[0])
+
+    def mapped(transform):
+        scaled = transform(lambda x, a: jnp.sin(a * x), in_axes=(-1, None), out_axes=-1)
+        inside = jax.shard_map(scaled, mesh=mesh, in_specs=(spec(None, "lanes"), spec()), out_specs=spec(None, "lanes"))
+        return jax.grad(lambda x, a: jnp.sum(inside(x, a)), (0, 1))
+
+    same(mapped(wl.lanes)(x, a), mapped(jax.vmap)(x, a))
+    program = str(jax.make_jaxpr(mapped(wl.lanes))(x, a))
+    assert "psum" in program, "the sum over devices is missing"
+
+
+def test_what_looks_for_faults_runs_one_operation_after_the_other():
+    with jax.disable_jit():
+        same(wl.lanes(jnp.sin)(X), np.sin(X))
+    with jax.debug_nans(True), pytest.raises(FloatingPointError, match="nan"):
+        wl.lanes(lambda x: (x - x) / (x - x))(X)
+
+
+def test_draws_of_the_gamma_distribution_run_on_xla():
+    keys = jax.random.split(jax.random.key(0), LANES)
+    with pytest.warns(UserWarning, match="random_gamma"):
+        ours = wl.lanes(lambda key: jax.random.dirichlet(key, jnp.ones(3)))(keys)
+    same(ours, jax.vmap(lambda key: jax.random.dirichlet(key, jnp.ones(3)), -1, -1)(keys))
+
+
 @pytest.mark.parametrize("typed", [True, False])
 def test_random_numbers_are_those_of_vmap(typed):
     keys = jax.random.split(jax.random.key(3) if typed else jax.random.PRNGKey(3), LANES)

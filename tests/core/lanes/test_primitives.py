@@ -170,6 +170,24 @@ def test_functions_with_a_program_of_their_own():
         )
 
 
+def test_log_of_what_counts_as_zero():
+    assert (wl.lanes(jnp.log)(jnp.full((1, LANES), 1e-310)) == -jnp.inf).all()
+
+
+@pytest.mark.parametrize("kind", ["u1", "u4", "u8"])
+def test_unsigned_exponents_and_starts_have_no_sign(kind):
+    largest = np.iinfo(kind).max
+    n = np.resize(np.array([0, 1, 7, largest // 2 + 1, largest], kind), LANES)
+    compare(lambda n: lax.pow(jnp.float64(1.0000001), n), n, ulp=LOOSE_ULP)
+    compare(lambda n: lax.dynamic_slice(jnp.arange(9.0), (n,), (2,)), n)
+
+
+def test_numbers_taken_apart_run_on_xla():
+    with pytest.warns(UserWarning, match="bitcast_convert_type: from uint32 to uint8"):
+        parts = wl.lanes(lambda x: lax.bitcast_convert_type(x, jnp.uint8))(jnp.full((3, LANES), 0x01020304, "u4"))
+    assert parts.shape == (3, 4, LANES) and (parts[:, :, 0] == jnp.array([4, 3, 2, 1])).all()
+
+
 def test_pow_with_integer_exponents():
     x, n = numbers(SMALL, "f8", 5), numbers(SMALL, "i4", 6)
     compare(lambda x, n: lax.pow(x, n % 7 - 3), x, n, ulp=LOOSE_ULP)
