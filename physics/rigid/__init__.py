@@ -7,6 +7,7 @@ from .contacts import ContactParameters, contact_parameters, geom_pose, pyramid,
 from .dynamics import bias_forces, forward_dynamics, inverse_dynamics, mass_matrix
 from .elements import Actuator, Body, Coupling, DryFriction, Fluid, Geom, Joint, Limit, Pair, Tendon
 from .energy import center_of_mass, energy, kinetic_energy, momentum, potential_energy
+from .factor import MassFactor, carriers, factor_mass, mass_rows, solve_mass
 from .features import UnsupportedFeature
 from .kinematics import Poses, difference, integrate_position, kinematics, point_jacobian
 from .mjcf import load
@@ -40,6 +41,7 @@ __all__ = [
     "Geom",
     "Joint",
     "Limit",
+    "MassFactor",
     "Model",
     "Pair",
     "Poses",
@@ -54,6 +56,7 @@ __all__ = [
     "bias_forces",
     "body",
     "build",
+    "carriers",
     "center_of_mass",
     "contact_parameters",
     "contact_response",
@@ -61,6 +64,7 @@ __all__ = [
     "difference",
     "dry_friction",
     "energy",
+    "factor_mass",
     "forward_dynamics",
     "free",
     "friction_rows",
@@ -75,6 +79,7 @@ __all__ = [
     "limit_rows",
     "load",
     "mass_matrix",
+    "mass_rows",
     "momentum",
     "motor",
     "next_activation",
@@ -86,6 +91,7 @@ __all__ = [
     "relative_jacobian",
     "response",
     "slide",
+    "solve_mass",
     "tendon_jacobian",
     "tendon_lengths",
     "velocity_servo",
