@@ -4,12 +4,13 @@ from .actuation import Actuation, actuation, next_activation
 from .build import build
 from .constraints import Rows, contact_response, response
 from .contacts import ContactParameters, contact_parameters, geom_pose, pyramid, relative_jacobian
-from .dynamics import bias_forces, forward_dynamics, inverse_dynamics, mass_matrix
+from .dynamics import bias_forces, forward_dynamics, inverse_dynamics
 from .elements import Actuator, Body, Coupling, DryFriction, Fluid, Geom, Joint, Limit, Pair, Tendon
 from .energy import center_of_mass, energy, kinetic_energy, momentum, potential_energy
-from .factor import MassFactor, carriers, factor_mass, mass_rows, solve_mass
+from .factor import MassFactor, factor_mass, solve_mass
 from .features import UnsupportedFeature
 from .kinematics import Poses, difference, integrate_position, kinematics, point_jacobian
+from .mass import mass_matrix, mass_rows
 from .mjcf import load
 from .model import Candidate, Model, Settings, Tree, Weights
 from .parts import (
@@ -56,7 +57,6 @@ __all__ = [
     "bias_forces",
     "body",
     "build",
-    "carriers",
     "center_of_mass",
     "contact_parameters",
     "contact_response",

@@ -1,46 +1,18 @@
-"""Forces and accelerations: the mass matrix, bias forces, inverse and forward dynamics.
+"""Forces and accelerations: bias forces, inverse and forward dynamics.
 
 M(q) dv/dt + bias(q, v) = passive(q, v) + force
 """
 
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Array, Float
 
 from .kinematics import Placement, checked, move, place
+from .mass import armatures, inertias, mass_matrix
 from .model import Model
 from .passive import passive_forces_at
-from .spatial import Spatial, SpatialMatrix, force_cross, spatial_inertia
+from .spatial import Spatial, force_cross
 from .tendons import tendon_inertia
-
-
-def mass_matrix(model: Model, q: Float[Array, "nq"]) -> Float[Array, "nv nv"]:
-    """M(q), symmetric and positive definite: kinetic energy is vᵀ M v / 2; kg, kg m, kg m².
-
-    The composite rigid body algorithm (Featherstone 2008, table 6.2): M_ij = S_iᵀ I S_j, with I the inertia of all
-    that i and j both carry; the armature of each joint on the diagonal.
-
-    **Raises** `ValueError` for q of another length than `model.nq`.
-    """
-    (q,) = checked(model, q=q)
-    placed = place(model, q)
-    composite = inertias(model, placed)
-    for index in reversed(range(len(composite))):
-        parent = model.tree.parents[index]
-        if parent >= 0:
-            composite[parent] = composite[parent] + composite[index]
-    if not placed.axes:
-        return jnp.zeros((0, 0), model.gravity.dtype)
-    bodies, axes = model.tree.freedom_bodies, jnp.stack(placed.axes)
-    forces = jnp.stack([composite[body] @ axis for body, axis in zip(bodies, placed.axes)])
-    # Row i holds what it shares with itself and those before it that carry it; the others follow by symmetry.
-    before = model.tree.moves[list(bodies)] & np.tri(model.nv, dtype=bool)
-    lower = jnp.where(before, forces @ axes.T, 0.0)
-    diagonal = jnp.diagonal(lower)
-    matrix = lower + lower.T + jnp.diag(jnp.stack(armatures(model)) - diagonal)
-    shared = tendon_inertia(model)
-    return matrix if shared is None else matrix + shared
 
 
 def bias_forces(model: Model, q: Float[Array, "nq"], v: Float[Array, "nv"]) -> Float[Array, "nv"]:
@@ -121,24 +93,6 @@ def forward_dynamics(
             acceleration = carried + placed.axes[i] * result[-1]
         accelerations.append(acceleration)
     return jnp.stack(result) if result else v
-
-
-def inertias(model: Model, placed: Placement) -> list[SpatialMatrix]:
-    """The spatial inertia of each body alone, in world axes about the origin of its tree."""
-    found = []
-    for index, name in enumerate(model.tree.bodies):
-        body, principal = model.bodies[name], placed.principal[index]
-        about_center = (principal * body.inertia) @ principal.T
-        found.append(spatial_inertia(body.mass, placed.center[index] - placed.origin[index], about_center))
-    return found
-
-
-def armatures(model: Model) -> list[Float[Array, ""]]:
-    """The armature of each degree of freedom."""
-    tree = model.tree
-    return [
-        model.joints[n].armature for n, own in zip(tree.joints, tree.velocities) for _ in range(own.stop - own.start)
-    ]
 
 
 def free_fall(model: Model) -> Spatial:

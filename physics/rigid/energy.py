@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .dynamics import armatures, inertias
 from .kinematics import checked, move, place
+from .mass import armatures, inertias
 from .model import Model
 from .passive import displacement
 from .spatial import cross

@@ -110,6 +110,13 @@ class Tree:
             body = self.parents[body]
 
     @cached_property
+    def carriers(self) -> tuple[tuple[int, ...], ...]:
+        """For each entry of v those before it that move the same body, from the root on."""
+        return tuple(
+            tuple(int(k) for k in np.flatnonzero(self.moves[body, :i])) for i, body in enumerate(self.freedom_bodies)
+        )
+
+    @cached_property
     def moves(self) -> Bool[np.ndarray, "body nv"]:
         """Whether each entry of v moves each body, directly or through a body that it hangs from."""
         table = np.zeros((len(self.bodies), len(self.freedom_bodies)), bool)

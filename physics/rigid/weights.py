@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 
-from .dynamics import mass_matrix
 from .kinematics import place
+from .mass import mass_matrix
 from .model import Model, Weights
 from .spatial import cross
 from .tendons import tendon_jacobian
