@@ -203,7 +203,7 @@ def linear_solve(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]
 
 def lanes_within(emitter: Emitter, params: dict, xs: list[Value]) -> list[Value]:
     """Lanes within a lane: one is part of its program, several are the program that `vmap` makes of them."""
-    from .primitive import by_vmap, count_lanes
+    from .lowering import by_vmap, count_lanes
 
     jaxpr, laned = params["jaxpr"], params["laned"]
     if count_lanes(laned, xs) > 1:

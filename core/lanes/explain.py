@@ -57,7 +57,7 @@ def explain(fn: Callable[..., Any], *args: Any, in_axes: Any = -1) -> Explanatio
     Raises what `lanes` raises for axes that do not exist or sizes that do not agree.
     """
     from .arrays import Unsupported
-    from .primitive import compiled
+    from .lowering import compiled
     from .program import one_lane
     from .target import host
 

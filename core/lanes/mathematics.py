@@ -56,7 +56,7 @@ def emit_math(
     if primitive == "round":
         return w.intrinsic("roundeven" if int(rounding_method) == TO_NEAREST_EVEN else "round", args[0])
     if primitive == "pow":
-        return _pow(w, *args, unsigned=unsigned)
+        return _pow(w, args[0], args[1], unsigned)
     return _emit(w, primitive, args)
 
 

@@ -9,9 +9,6 @@ leaving the lane.
 from __future__ import annotations
 
 import functools
-import sys
-import warnings
-import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,27 +19,12 @@ from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun, jaxprs_in_para
 from jax.interpreters import ad, batching, mlir
 
 from . import manual
-from .arrays import Unsupported
 from .collector import paused
-from .emitter import emit_group
-from .kernel import Kernel, call, compile_kernel
-from .keys import is_key, kind_of, to_data, to_keys, without_keys
-from .target import Target, host
+from .keys import is_key, kind_of, to_data, to_keys
+from .lowering import by_vmap, count_lanes, on_any, on_cpu, on_gpu, warn
 from .uniformity import open_jaxpr
 
 EMBEDDED_ELEMENTS = 4096  # constant arrays up to this size are part of the program
-# Short programs wait for their own results: two vectors of lanes side by side fill the time. Measured with AVX-512 on
-# one thread: Lorenz by Tsit5, 1500 operations, 1.6 times as fast, chains of 2, 4 and 7 links (1400, 3000 and 5800
-# operations) 1.7, 1.0 and 0.8 times. Four vectors gain little more, and twice the code takes longer to compile.
-MOST_OPERATIONS_FOR_TWO_VECTORS = 2500
-
-# Longer programs run on XLA. Seen: 90 thousand lines take LLVM 24 s, 300 thousand more than 3 minutes. And a value that
-# waits in a vector of 64 bytes has a line that makes it and one that reads it, so that what does not fit into registers
-# stays below 6.4 MB, of a stack of 8 that a thread has.
-MOST_LINES = 200_000
-
-_NOT_THE_USERS = ("worldline", "jax", "equinox", "functools", "contextlib")
-
 lanes_p = Primitive("lanes")
 lanes_p.multiple_results = True
 # Programs with operations of `jax.experimental.hijax` need not be rewritten: the emitter looks through them.
@@ -60,7 +42,7 @@ def bind(
     if not jaxpr.jaxpr.outvars and not jaxpr.effects:
         return []
     if jaxpr.effects:  # a program that does something is not one that may be left out, run twice, or run by a kernel
-        _warn(f"{effectful(jaxpr)} (an effect)", quiet)
+        warn(f"{effectful(jaxpr)} (an effect)", quiet)
         return by_vmap(*operands, jaxpr=jaxpr, laned=tuple(laned))
     return lanes_p.bind(*operands, jaxpr=jaxpr, laned=tuple(laned), quiet=quiet, alone=alone)
 
@@ -72,16 +54,6 @@ def effectful(jaxpr: Any) -> str:
             inner = [j for j in jaxprs_in_params(equation.params) if j.effects]
             return effectful(inner[0]) if inner else equation.primitive.name
     return "a primitive"
-
-
-def _warn(reason: Any, quiet: bool) -> None:
-    """One warning for each place in the user's code that this comes from, as Python's filters have it."""
-    if quiet:
-        return
-    level, frame = 1, sys._getframe(0)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in _NOT_THE_USERS:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(f"lanes: no native code yet for {reason}: this function runs by vmap on XLA.", stacklevel=level)
 
 
 def trace(function: Any, avals: Sequence[Any]) -> tuple[ClosedJaxpr, list[Any]]:
@@ -121,106 +93,6 @@ def trace_lane(
     return program, [*constants, *operands], [*(False for _ in constants), *laned]
 
 
-def count_lanes(laned: Sequence[bool], operands: Sequence[Any]) -> int:
-    """The number of lanes."""
-    return next(x.shape[-1] for x, has_lanes in zip(operands, laned, strict=True) if has_lanes)
-
-
-# What programs in use were compiled to; a kernel lives as long as its program, or what XLA made of it.
-_kernels: weakref.WeakKeyDictionary[ClosedJaxpr, dict[tuple, Kernel]] = weakref.WeakKeyDictionary()
-
-
-def compiled(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], target: Target) -> Kernel:
-    """The native code of a program, compiled once however many calls of it are lowered.
-
-    **Raises** `Unsupported` where a primitive has none.
-    """
-    known = _kernels.setdefault(jaxpr, {})
-    kernel = known.get((laned, target))
-    if kernel is None:
-        kernel = known[laned, target] = _compiled(without_keys(jaxpr), laned, target)
-    return kernel
-
-
-def _compiled(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], target: Target) -> Kernel:
-    vectors = 2 if count_operations(jaxpr)[1] <= MOST_OPERATIONS_FOR_TWO_VECTORS else 1
-    width = target.width(widest(jaxpr), vectors)
-    with paused():
-        text, workspace = emit_group(jaxpr, laned, width)
-    lines = text.count("\n")
-    if lines > MOST_LINES:
-        raise Unsupported(f"a program of {lines} operations on numbers, more than {MOST_LINES}")
-    return compile_kernel(
-        text, operands=len(laned), results=len(jaxpr.jaxpr.outvars), laned=laned, width=width, workspace=workspace,
-        target=target,
-    )  # fmt: skip
-
-
-def widest(jaxpr: ClosedJaxpr) -> int:
-    """Bytes of the widest numbers that a program works on: floats if it has any."""
-    body = jaxpr.jaxpr
-    kinds = [v.aval.dtype for v in (*body.invars, *body.outvars)]
-    floats = [d.itemsize for d in kinds if np.dtype(d).kind == "f"]
-    return max(floats or [d.itemsize for d in kinds] or [4]) or 4  # float0 has none, and no native code
-
-
-def count_operations(jaxpr: Any) -> tuple[int, int]:
-    """Operations on arrays and on single numbers that a program and those inside it are written with, loops once."""
-    operations = numbers = 0
-    for equation in open_jaxpr(jaxpr)[0].eqns:
-        inner = [count_operations(j) for j in jaxprs_in_params(equation.params)]
-        inner = inner or [(1, sum(int(np.prod(v.aval.shape)) for v in equation.outvars if hasattr(v.aval, "shape")))]
-        operations, numbers = operations + sum(n for n, _ in inner), numbers + sum(n for _, n in inner)
-    return operations, numbers
-
-
-def by_vmap(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...]) -> list[Any]:
-    """What `lanes` means, on XLA."""
-    if count_lanes(laned, operands) == 1:
-        results = jaxpr_as_fun(jaxpr)(*(x[..., 0] if has_lanes else x for x, has_lanes in zip(operands, laned)))
-        return [y[..., None] for y in results]
-    axes = [-1 if has_lanes else None for has_lanes in laned]
-    return jax.vmap(jaxpr_as_fun(jaxpr), in_axes=axes, out_axes=-1)(*operands)
-
-
-def _on_cpu(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bool) -> list[Any]:
-    count = count_lanes(laned, operands)
-    try:
-        kernel = compiled(jaxpr, laned, host(alone))
-    except Unsupported as reason:
-        _warn(reason, quiet)
-        return by_vmap(*operands, jaxpr=jaxpr, laned=laned)
-    missing = max(kernel.width - count, 0) if count else 0
-    if missing:
-        operands = tuple(_padded(x, missing) if has_lanes else x for x, has_lanes in zip(operands, laned))
-    shapes = [jax.ShapeDtypeStruct((*v.aval.shape, count + missing), v.aval.dtype) for v in jaxpr.jaxpr.outvars]
-    results = call(kernel, shapes, *operands)
-    return [y[..., :count] for y in results] if missing else results
-
-
-def _padded(x: Any, missing: int) -> Any:
-    return jnp.concatenate([x, jnp.repeat(x[..., -1:], missing, axis=-1)], axis=-1)
-
-
-def _on_any(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bool) -> list[Any]:
-    del quiet, alone
-    return by_vmap(*operands, jaxpr=jaxpr, laned=laned)
-
-
-def _on_gpu(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bool) -> list[Any]:
-    """Natively where the switch is on, see `launch`."""
-    from . import launch
-
-    processor = launch.processor()
-    if processor is None:
-        return _on_any(*operands, jaxpr=jaxpr, laned=laned, quiet=quiet, alone=alone)
-    try:
-        return launch.run(jaxpr, laned, processor, count_lanes(laned, operands), operands)
-    except Unsupported as reason:
-        _warn(reason, quiet)
-        return by_vmap(*operands, jaxpr=jaxpr, laned=laned)
-
-
 @functools.lru_cache(maxsize=32)  # each holds a loaded program of XLA, of a megabyte or more
 def _program(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bool) -> Any:
     return jax.jit(lambda *operands: lanes_p.bind(*operands, jaxpr=jaxpr, laned=laned, quiet=quiet, alone=alone))
@@ -228,7 +100,8 @@ def _program(jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bo
 
 @lanes_p.def_impl
 def _run(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bool) -> list[Any]:
-    if jax.config.jax_disable_jit or jax.config.jax_debug_nans or jax.config.jax_debug_infs:
+    debugging = ("jax_disable_jit", "jax_debug_nans", "jax_debug_infs")
+    if any(getattr(jax.config, switch) for switch in debugging):
         return by_vmap(*operands, jaxpr=jaxpr, laned=laned)  # one operation after the other, for who looks for a fault
     return _program(jaxpr, laned, quiet, alone)(*operands)
 
@@ -331,6 +204,6 @@ def _batch(operands, axes, *, jaxpr, laned, quiet, alone):
 ad.primitive_jvps[lanes_p] = _jvp
 ad.primitive_transposes[lanes_p] = _transpose
 batching.primitive_batchers[lanes_p] = _batch
-mlir.register_lowering(lanes_p, mlir.lower_fun(_on_any, multiple_results=True))
-mlir.register_lowering(lanes_p, mlir.lower_fun(_on_cpu, multiple_results=True), platform="cpu")
-mlir.register_lowering(lanes_p, mlir.lower_fun(_on_gpu, multiple_results=True), platform="cuda")
+mlir.register_lowering(lanes_p, mlir.lower_fun(on_any, multiple_results=True))
+mlir.register_lowering(lanes_p, mlir.lower_fun(on_cpu, multiple_results=True), platform="cpu")
+mlir.register_lowering(lanes_p, mlir.lower_fun(on_gpu, multiple_results=True), platform="cuda")

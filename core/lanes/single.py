@@ -50,7 +50,8 @@ def one_lane(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _run(program: ClosedJaxpr, operands: Sequence[Any]) -> list[Any]:
-    from .primitive import bind, count_operations
+    from .lowering import count_operations
+    from .primitive import bind
 
     operations, numbers = count_operations(program)
     large = numbers > min(MOST_NUMBERS, MOST_NUMBERS_IN_AN_OPERATION * operations)

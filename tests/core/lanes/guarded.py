@@ -15,7 +15,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from worldline.core.lanes.primitive import compiled, trace
+from worldline.core.lanes.lowering import compiled
+from worldline.core.lanes.primitive import trace
 from worldline.core.lanes.target import host
 
 sys.path.insert(0, str(Path(__file__).parent))

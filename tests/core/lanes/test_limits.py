@@ -47,7 +47,7 @@ def test_what_has_no_native_code_says_so_and_runs(name):
 
 
 def test_programs_that_are_too_long_run_on_xla(monkeypatch):
-    monkeypatch.setattr("worldline.core.lanes.primitive.MOST_LINES", 200)
+    monkeypatch.setattr("worldline.core.lanes.lowering.MOST_LINES", 200)
     function = lambda x: sum((jnp.sin(x + k) for k in range(50)), x)
     with pytest.warns(UserWarning, match=r"a program of \d+ operations on numbers, more than 200: .*runs by vmap"):
         actual = wl.lanes(function)(X)
