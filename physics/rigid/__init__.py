@@ -29,6 +29,7 @@ from .parts import (
 from .passive import passive_forces
 from .rows import coupling_rows, friction_rows, limit_rows
 from .tendons import tendon_jacobian, tendon_lengths
+from .weights import reference_weights
 
 __all__ = [
     "Actuation",
@@ -88,6 +89,7 @@ __all__ = [
     "position_servo",
     "potential_energy",
     "pyramid",
+    "reference_weights",
     "relative_jacobian",
     "response",
     "slide",
