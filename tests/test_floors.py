@@ -18,7 +18,12 @@ FOLDERS_OUTSIDE = ("tests", "examples", "benchmarks", "docs")
 # What tests may import beside `worldline` itself; examples and benchmarks use the front door alone.
 PUBLIC_SUBMODULES = ("worldline.core", "worldline.ode", "worldline.solvers", "worldline.validation")
 # Some rooms are tested stage by stage; their stages are public to nobody else.
-STAGES = {("core", "lanes"): "worldline.core.lanes", ("fit",): "worldline.sim.fit", ("rigid",): "worldline.physics.rigid"}
+STAGES = {
+    ("core", "lanes"): "worldline.core.lanes",
+    ("fit",): "worldline.sim.fit",
+    ("rigid",): "worldline.physics.rigid",
+    ("rigid_collision",): "worldline.physics.rigid.collision",
+}
 
 MODULES = {module_name(path) for path in library_files()}
 
