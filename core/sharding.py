@@ -99,7 +99,7 @@ def _devices(devices: Devices) -> list[jax.Device]:
     there = jax.devices()
     if not 1 <= devices <= len(there):
         hint = ""
-        if there[0].platform == "cpu":
+        if there[0].platform == "cpu" and devices > 1:
             hint = (
                 "; to see one processor as several devices, set "
                 f"XLA_FLAGS=--xla_force_host_platform_device_count={devices} before Python starts"

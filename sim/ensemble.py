@@ -67,6 +67,8 @@ def ensemble(
     """
     if not isinstance(summary, Summary | None):
         raise TypeError(f"summary={summary!r}: write summary=wl.Summary(), or wl.Summary(quantiles=(0.05, 0.5, 0.95)).")
+    if tile is not None and (not isinstance(tile, (int, np.integer)) or tile < 1):
+        raise ValueError(f"tile={tile!r}: a tile holds a whole number of lanes, at least one.")
     many = _Many(fn, in_axes, devices)
 
     def run(*args: Any) -> Any:
@@ -76,8 +78,6 @@ def ensemble(
             _refuse_traced(summary)
             return lanes(fn, in_axes, 0, quiet=True)(*args)
         size = min(count, tile if tile is not None else many.tile_size(args, count))
-        if size < 1:
-            raise ValueError(f"tile={tile}: a tile holds at least one lane.")
         program = many.program(args)
         if size == count and summary is None:
             return program(args)

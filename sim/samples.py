@@ -30,6 +30,7 @@ Draws = dict[str, Float[np.ndarray, " n"]]
 
 LEAST_SHARE = 1e-4  # of draws around a fit that lie within the bounds of its unknowns
 MOST_SOBOL = 30  # log2 of the longest sequence
+MOST_POINTS = 10**8  # of a grid
 
 
 def grid(ranges: Mapping[str, Any], counts: int | Mapping[str, int]) -> Draws:
@@ -51,6 +52,9 @@ def grid(ranges: Mapping[str, Any], counts: int | Mapping[str, int]) -> Draws:
         )
     for name, count in counts.items():
         _check_count(f"grid: the count of {name!r}", count, 2)
+    total = math.prod(counts.values())
+    if total > MOST_POINTS:
+        raise ValueError(f"grid: these counts make {total:.3g} points; draw fewer at random: wl.samples.sobol(ranges, n).")
     values = [axis.at(np.linspace(0.0, 1.0, counts[name])) for name, axis in axes.items()]
     mesh = np.meshgrid(*values, indexing="ij")
     return {name: np.ravel(x) for name, x in zip(axes, mesh, strict=True)}

@@ -138,6 +138,13 @@ class EventRecord(eqx.Module):
         """Whether an event ended the run, per lane."""
         return self.index >= 0
 
+    def __repr__(self) -> str:
+        if isinstance(self.index, jax.core.Tracer) or np.ndim(self.index):
+            return f"EventRecord({self.index!r}, {self.t!r})"
+        if not bool(self.happened):
+            return "EventRecord(none)"
+        return f"EventRecord(index={int(self.index)}, t={float(self.t):.6g})"
+
 
 class Stats(eqx.Module):
     """How a run was solved: numbers per lane, read as attributes or by name, `run.stats["steps"]`.

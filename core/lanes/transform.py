@@ -19,7 +19,7 @@ def lanes(
 
     `vmap` makes each operation work on all lanes and then goes to the next; a loop goes on until the last of all lanes
     is done. Here the program of one lane, its loops inside, becomes native code in which each element of a vector
-    register is a lane: what the loops carry stays in registers, and a group of 8 or 16 lanes ends with its own last.
+    register is a lane: what the loops carry stays in registers, and a group of 4 to 32 lanes ends with its own last.
 
     `in_axes` and `out_axes` as in `vmap`: an axis for all, one for each argument, or a pytree that begins like them;
     None for arguments that all lanes share. The last axis costs nothing, others are moved there. What `fn` closes over

@@ -32,9 +32,15 @@ def measured_names(observations: Observations) -> list[str]:
 def measured_columns(
     observations: Observations, names: Sequence[str]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Times and values of each column by name, without missing ones. **Raises** `ValueError` when counts
-    differ.
+    """Times and values of each column by name, without missing ones.
+
+    **Raises** `ValueError` when counts differ, `TypeError` for what is no `Observations`.
     """
+    if not isinstance(observations, Observations):
+        raise TypeError(
+            f"data has type {type(observations).__name__}, which has no times: write "
+            "data=wl.Observations(times, values), with values of the whole state."
+        )
     columns = state_columns(observations.values)
     if len(names) != len(columns):
         raise ValueError(

@@ -125,7 +125,7 @@ class Statistics:
         quantiles = f", quantiles {levels} ({how})" if levels else ""
         least = self.fewest
         missing = f", some numbers of {least} runs only" if least < self.runs - self.failed else ""
-        return f"Statistics({self.runs} runs: {self.status.message()}{quantiles}{missing})"
+        return f"Statistics({self.runs} {'run' if self.runs == 1 else 'runs'}: {self.status.message()}{quantiles}{missing})"
 
     @property
     def fewest(self) -> int:

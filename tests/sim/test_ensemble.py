@@ -133,7 +133,7 @@ def test_gradient_through_an_ensemble():
         ((jnp.ones(3), jnp.ones(3)), {"in_axes": (None, None)}, "no argument has lanes"),
         ((jnp.ones(3), jnp.ones(3)), {"in_axes": (0,)}, "in_axes has 1 entries for 2 arguments"),
         ((jnp.ones(3), jnp.ones(3)), {"in_axes": 1}, "lanes of an ensemble lie along the first axis"),
-        ((jnp.ones(3), jnp.ones(3)), {"tile": 0}, "tile=0: a tile holds at least one lane"),
+        ((jnp.ones(3), jnp.ones(3)), {"tile": 0}, "tile=0: a tile holds a whole number of lanes, at least one"),
     ],
 )
 def test_arguments_without_sense(args, options, message):

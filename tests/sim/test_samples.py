@@ -201,3 +201,8 @@ def test_fits_that_say_nothing_about_errors(result):
 def test_gradients_through_a_replaced_fit(result):
     slope = jax.grad(lambda half: jnp.sum(wl.simulate(*result.replace({"half": half}), ts=TIMES).final))(0.6)
     assert slope > 0
+
+
+def test_a_grid_that_no_memory_holds_is_refused():
+    with pytest.raises(ValueError, match=r"these counts make 1e\+16 points"):
+        wl.samples.grid(dict.fromkeys("abcdefgh", (0.0, 1.0)), 100)
