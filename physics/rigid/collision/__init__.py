@@ -16,6 +16,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from .boxes import sphere_box
+from .capsule_box import capsule_box
 from .frames import ABSENT, Contacts
 from .planes import bounding_radius, plane_box, plane_capsule, plane_cylinder, plane_ellipsoid, plane_sphere
 from .rounded import capsule_capsule, sphere_capsule, sphere_cylinder, sphere_sphere
@@ -40,6 +41,7 @@ PAIRS: dict[tuple[str, str], Collider] = {
     ("sphere", "cylinder"): Collider(sphere_cylinder, 1),
     ("sphere", "box"): Collider(sphere_box, 1),
     ("capsule", "capsule"): Collider(capsule_capsule, 2),
+    ("capsule", "box"): Collider(capsule_box, 2),
 }
 
 
