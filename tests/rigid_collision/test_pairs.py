@@ -109,7 +109,10 @@ def separated(first: str, second: str, count: int) -> list[tuple[np.ndarray, ...
     return [pose for k, pose in enumerate(random_poses(first, count, seed=1)) if k % 3]
 
 
-@pytest.mark.parametrize("name", PAIR_NAMES)
+SLOW = ("box-box", "capsule-box", "capsule-capsule")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in PAIR_NAMES])
 def test_derivatives(name: str) -> None:
     """Of distances and positions in both modes, against finite differences at two steps."""
     first, second = name.split("-")

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from .box_box import box_box
 from .boxes import sphere_box
 from .capsule_box import capsule_box
 from .frames import ABSENT, Contacts
@@ -42,6 +43,7 @@ PAIRS: dict[tuple[str, str], Collider] = {
     ("sphere", "box"): Collider(sphere_box, 1),
     ("capsule", "capsule"): Collider(capsule_capsule, 2),
     ("capsule", "box"): Collider(capsule_box, 2),
+    ("box", "box"): Collider(box_box, 8),
 }
 
 
