@@ -24,6 +24,7 @@ class Code(IntEnum):
     NON_FINITE = 3
     CAPACITY_OVERFLOW = 4
     INVALID_TIMES = 5
+    NOT_CONVERGED = 6
 
     @property
     def words(self) -> str:
@@ -36,6 +37,7 @@ _REMEDIES = {
     Code.STEP_TOO_SMALL: "It may be stiff or singular there: choose a stiff solver, or end the run earlier.",
     Code.NON_FINITE: "Check the model and its parameters there, or take smaller steps.",
     Code.CAPACITY_OVERFLOW: "Give a larger capacity when building the system.",
+    Code.NOT_CONVERGED: "The search for forces of contacts and limits did not end there: take smaller steps, or softer contacts.",
     Code.INVALID_TIMES: "Output times must be finite and increase from the start of the run, and a step be positive.",
 }
 

@@ -5,12 +5,16 @@ The control is what it was at the beginning of a step, as with a digital control
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from ..core.loops import scan
 from ..core.status import Code
 from .problems import InitialValueProblem, Motion
 from .stepping import FixedStep
@@ -25,10 +29,10 @@ class Mechanical(FixedStep):
 
     - `"euler"`: v_1 = v_0 + h a, q_1 = q_0 moved by h v_1, with linear damping at v_1: (M + h D) a = force.
     - `"implicitfast"`: the same with all forces that depend on velocities, but Coriolis forces, at v_1.
-    - `"rk4"`: the classical Runge-Kutta method, whose stages move from q_0 along weighted velocities
-      (Munthe-Kaas, BIT 38 (1998) 92, without the commutators, so that turning bodies are of lower order).
+    - `"rk4"`: the classical Runge-Kutta method for displacements from q_0.
 
-    **Source**: the documentation of MuJoCo, "Computation", section on numerical integration.
+    **Source**: the documentation of MuJoCo, "Computation", section on numerical integration; for turns H. Munthe-Kaas,
+    Applied Numerical Mathematics 29 (1999) 115.
     """
 
     def check(self, problem: InitialValueProblem) -> None:
@@ -50,32 +54,46 @@ class Mechanical(FixedStep):
             return mechanics.advance(system, state, motion, h)
 
         if self.name == "rk4":
-            return _runge_kutta(motion, advance, t, state, h)
+            return _runge_kutta(motion, advance, functools.partial(mechanics.displacement_rate, system), t, state, h)
         now = motion(t, state)
         after = now.velocity + h * now.acceleration
         return advance(Motion(after, now.acceleration, now.rate, now.free, now.code), h), now.code
 
 
-def _runge_kutta(motion: Callable, advance: Callable, t: Array, state: PyTree, h: Array) -> tuple[PyTree, Array]:
-    stages = [motion(t, state)]
-    for row, place in zip(RK4.a[1:4], RK4.c[1:4], strict=True):
-        stages.append(motion(t + float(place) * h, advance(_weighted(row, stages), h)))
-    return advance(_weighted(RK4.a[4], stages), h), _first_failure([stage.code for stage in stages])
+def mechanical_solvers(integrator: str) -> dict[str, Mechanical]:
+    """The steppers by name, and the one that `integrator`, a word of MJCF, means as "auto".
+
+    Without an implicit damping of its own, MuJoCo's "Euler" and "discrete" name the same.
+    """
+    steppers = {name: Mechanical(name) for name in IMPLICIT}
+    chosen = {"euler": "euler", "rk4": "rk4", "implicitfast": "implicitfast"}.get(integrator.lower())
+    return steppers | ({"auto": steppers[chosen]} if chosen else {})
 
 
-def _weighted(weights: Array, stages: list[Motion]) -> Motion:
-    """The weighted mean of some motions. The first guess is the acceleration of the last stage."""
-    parts = [(float(w), stage) for w, stage in zip(weights, stages, strict=False) if w != 0.0]
+def _runge_kutta(
+    motion: Callable, advance: Callable, displacement_rate: Callable, t: Array, state: PyTree, h: Array
+) -> tuple[PyTree, Array]:
+    """The four stages in a loop, so that the program of a motion is written once."""
+    motion = jax.jit(motion)  # traced once, for its shapes and for the loop
+    shapes = jax.eval_shape(motion, t, state)
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
-    def mean(pick: Callable[[Motion], Array]) -> Array:
-        return sum((w * pick(stage) for w, stage in parts[1:]), start=parts[0][0] * pick(parts[0][1]))
+    def scaled(weight: Array, motion: Motion) -> Motion:
+        velocity, acceleration, rate = jax.tree.map(
+            lambda x: weight * x, (motion.velocity, motion.acceleration, motion.rate)
+        )
+        return Motion(velocity, acceleration, rate, motion.free, motion.code)
 
-    velocity, acceleration, rate = (mean(pick) for pick in (lambda m: m.velocity, lambda m: m.acceleration, lambda m: m.rate))
-    return Motion(velocity, acceleration, rate, stages[-1].free, stages[-1].code)
+    def stage(carry: tuple[Motion, Motion], weights: tuple) -> tuple[tuple[Motion, Motion], None]:
+        before, total = carry
+        part, place, share = weights
+        moved = advance(scaled(part, before), h)
+        now = motion(t + place * h, jax.tree.map(lambda a, b: jnp.where(place > 0.0, a, b), moved, state))
+        now = eqx.tree_at(lambda m: m.velocity, now, displacement_rate(part * h * before.velocity, now.velocity))
+        added = jax.tree.map(jnp.add, total, scaled(share, now))
+        code = jnp.where(total.code == Code.OK, now.code, total.code)
+        return (now, Motion(added.velocity, added.acceleration, added.rate, now.free, code)), None
 
-
-def _first_failure(codes: list[Array]) -> Array:
-    found = codes[0]
-    for code in codes[1:]:
-        found = jnp.where(found == Code.OK, code, found)
-    return jax.lax.stop_gradient(found)
+    weights = (np.append(0.0, np.diag(RK4.a, -1)[:3]), RK4.c[:4], RK4.a[4, :4])
+    (_, total), _ = scan(stage, (nothing, nothing), tuple(jnp.asarray(x, h.dtype) for x in weights))
+    return advance(total, h), total.code

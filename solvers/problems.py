@@ -22,7 +22,7 @@ from .signals import Signal
 
 
 class Motion(eqx.Module):
-    """How a mechanical system moves: velocity [n], acceleration [n], rate of its other states, and what went wrong.
+    """How a mechanical system moves: velocity [n], acceleration [n], rates of its other states, and what went wrong.
 
     `free` is the acceleration without what a stepper asks to be taken at the end of the step, a first guess for the
     next step's.
@@ -30,7 +30,7 @@ class Motion(eqx.Module):
 
     velocity: Float[Array, " n"]
     acceleration: Float[Array, " n"]
-    rate: Float[Array, " k"]
+    rate: PyTree
     free: Float[Array, " n"]
     code: Int[Array, ""]
 
@@ -44,10 +44,12 @@ class Mechanics:
     | `motion` | (system, t, state, u, h, implicit) -> `Motion` | the motion now; forces that `implicit` names, "none", \
 "damping" or "velocity" (all that depend on velocities), as they are after the step h, to first order |
     | `advance` | (system, state, motion, h) -> state | the state after moving so for the time h |
+    | `displacement_rate` | (system, u, velocity) -> [n] | du/dt of a displacement u, where velocities are not such rates |
     """
 
     motion: Callable[..., Motion]
     advance: Callable[..., PyTree]
+    displacement_rate: Callable[..., Array]
 
 
 class InitialValueProblem(eqx.Module):

@@ -28,6 +28,7 @@ from .parts import (
 )
 from .passive import passive_forces
 from .rows import coupling_rows, friction_rows, limit_rows
+from .state import State
 from .tendons import tendon_jacobian, tendon_lengths
 from .weights import reference_weights
 
@@ -49,6 +50,7 @@ __all__ = [
     "Poses",
     "Rows",
     "Settings",
+    "State",
     "Tendon",
     "Tree",
     "UnsupportedFeature",

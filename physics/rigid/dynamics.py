@@ -23,7 +23,7 @@ def bias_forces(model: Model, q: Float[Array, "nq"], v: Float[Array, "nv"]) -> F
     """
     q, v = checked(model, q=q, v=v)
     placed = place(model, q)
-    return _newton_euler(model, placed, *move(model, placed, v))
+    return newton_euler(model, placed, *move(model, placed, v))
 
 
 def inverse_dynamics(
@@ -38,7 +38,7 @@ def inverse_dynamics(
     placed = place(model, q)
     velocities, drifts = move(model, placed, v)
     gained = [drift + axis * acceleration[i] for i, (drift, axis) in enumerate(zip(drifts, placed.axes))]
-    force = _newton_euler(model, placed, velocities, gained) + acceleration * jnp.stack(armatures(model))
+    force = newton_euler(model, placed, velocities, gained) + acceleration * jnp.stack(armatures(model))
     shared = tendon_inertia(model)
     if shared is not None:
         force = force + shared @ acceleration
@@ -62,7 +62,7 @@ def forward_dynamics(
     force = jnp.zeros_like(v) if force is None else checked(model, force=force)[0]
     force = force + passive_forces_at(model, q, v, placed, velocities)
     if tendon_inertia(model) is not None:
-        rest = force - _newton_euler(model, placed, velocities, drifts)
+        rest = force - newton_euler(model, placed, velocities, drifts)
         return cho_solve(cho_factor(mass_matrix(model, q), lower=True), rest)
     tree, armature = model.tree, armatures(model)
     articulated = inertias(model, placed)
@@ -100,7 +100,7 @@ def free_fall(model: Model) -> Spatial:
     return jnp.concatenate([jnp.zeros(3, model.gravity.dtype), -model.gravity])
 
 
-def _newton_euler(
+def newton_euler(
     model: Model, placed: Placement, velocities: list[Spatial], gained: list[Spatial]
 ) -> Float[Array, "nv"]:
     """The force on each degree of freedom under which the bodies have these velocities, each freedom adding the spatial

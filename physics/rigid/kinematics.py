@@ -192,6 +192,38 @@ def integrate_position(
     return jnp.concatenate(parts) if parts else q
 
 
+def position_rate(model: Model, q: Float[Array, "nq"], v: Float[Array, "nv"]) -> Float[Array, "nq"]:
+    """dq/dt at velocity v: v itself, for quaternions q (0, v) / 2, which keeps their length."""
+    parts = []
+    for kind, place_q, place_v in zip(model.tree.kinds, model.tree.positions, model.tree.velocities):
+        own, rate = q[place_q], v[place_v]
+        turns = SIZES[kind][0] != SIZES[kind][1]
+        shifts = 3 if kind == "free" else 0 if turns else 1
+        parts.append(rate[:shifts])
+        if turns:
+            parts.append(0.5 * multiply(own[shifts:], jnp.pad(rate[shifts:], (1, 0))))
+    return jnp.concatenate(parts) if parts else q
+
+
+def displacement_rate(
+    model: Model, displacement: Float[Array, "nv"], v: Float[Array, "nv"]
+) -> Float[Array, "nv"]:
+    """du/dt of the displacement u with q = `integrate_position(model, q0, u)` that moves with velocity v.
+
+    It is v but for turns, whose axes turn on the way: v + u x v / 2 + u x (u x v) / 12, to third order in u, the inverse
+    derivative of the exponential (Munthe-Kaas, Applied Numerical Mathematics 29 (1999) 115, for velocities in the body).
+    """
+    parts = []
+    for kind, place_v in zip(model.tree.kinds, model.tree.velocities):
+        own, rate = displacement[place_v], v[place_v]
+        turns = {"free": 3, "ball": 0}.get(kind, 1)
+        parts.append(rate[:turns])
+        if kind in ("free", "ball"):
+            turned = cross(own[turns:], rate[turns:])
+            parts.append(rate[turns:] + 0.5 * turned + cross(own[turns:], turned) / 12)
+    return jnp.concatenate(parts) if parts else v
+
+
 def difference(model: Model, q0: Float[Array, "nq"], q1: Float[Array, "nq"]) -> Float[Array, "nv"]:
     """The v that takes q0 to q1 in a time of one: `integrate_position(model, q0, v)` is q1.
 

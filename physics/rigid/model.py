@@ -10,10 +10,14 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float
 
 from ...core.parameters import Parametrized
+from ...solvers.mechanical import Mechanical, mechanical_solvers
+from ...solvers.problems import InitialValueProblem
+from ...solvers.signals import Signal
 from .elements import Actuator, Body, Coupling, Fluid, Geom, Joint, Pair, Tendon
+from .state import State, check_run, make_state
 
 # Numbers that a joint has in q and in v.
 SIZES = {"free": (7, 6), "ball": (4, 3), "slide": (1, 1), "hinge": (1, 1)}
@@ -185,6 +189,38 @@ class Model(Parametrized):
     def activated(self) -> tuple[str, ...]:
         """The actuators that have an activation, in the order of the activations."""
         return tuple(name for name in self.tree.actuators if self.actuators[name].dynamics != "none")
+
+    @property
+    def timestep(self) -> float:
+        """The step of the model's file, s: that of runs without another `dt`."""
+        return self.settings.timestep
+
+    @property
+    def solvers(self) -> dict[str, Mechanical]:
+        """What names of solvers mean for a model: its own steppers. "auto" is the integrator that its file names.
+
+        **Raises** `ValueError` for "auto" when the file names one that there is not.
+        """
+        return mechanical_solvers(self.settings.integrator)
+
+    def state(
+        self, q: ArrayLike | None = None, v: ArrayLike | None = None, activation: ArrayLike | None = None
+    ) -> State:
+        """The state of configuration q, velocity v, activations; what is left out is as the file shows it, at rest.
+
+        **Raises** `ValueError` for arrays of the wrong length and for quaternions of length zero.
+        """
+        return make_state(self, q, v, activation)
+
+    def problem(self, state: State, controls: Signal | None) -> InitialValueProblem:
+        """The initial value problem of this model, for a solver.
+
+        **Raises** `TypeError` for a state that is none of a model, `ValueError` for wrong lengths.
+        """
+        from .motion import MECHANICS, rate
+
+        check_run(self, state, controls)
+        return InitialValueProblem(self, state, controls, rate=rate, mechanics=MECHANICS)
 
     def rest(self) -> Float[Array, "nq"]:
         """The configuration q in which the file shows the model."""
