@@ -20,6 +20,12 @@ SIZES = {"sphere": [0.12], "capsule": [0.08, 0.15], "cylinder": [0.11, 0.14], "b
          "ellipsoid": [0.1, 0.15, 0.2], "plane": [1.0, 1.0, 1.0]}  # fmt: skip
 
 
+SLOW = ("box-box", "capsule-box", "capsule-capsule")
+SOME_SLOW = pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in PAIR_NAMES]
+)
+
+
 def random_rotation(rng: np.random.Generator, aligned: bool) -> np.ndarray:
     """A rotation matrix; aligned ones are products of quarter turns about the axes, exactly."""
     if aligned:
@@ -109,10 +115,7 @@ def separated(first: str, second: str, count: int) -> list[tuple[np.ndarray, ...
     return [pose for k, pose in enumerate(random_poses(first, count, seed=1)) if k % 3]
 
 
-SLOW = ("box-box", "capsule-box", "capsule-capsule")
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in PAIR_NAMES])
+@SOME_SLOW
 def test_derivatives(name: str) -> None:
     """Of distances and positions in both modes, against finite differences at two steps."""
     first, second = name.split("-")
@@ -150,7 +153,7 @@ def test_derivatives(name: str) -> None:
     assert disagree <= checked // 20
 
 
-@pytest.mark.parametrize("name", PAIR_NAMES)
+@SOME_SLOW
 @pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.slow)])
 def test_degenerate_poses_have_numbers_and_derivatives(name: str, dtype: type) -> None:
     """Centres that coincide, touching surfaces, axes along each other, shapes without length."""

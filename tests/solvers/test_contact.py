@@ -196,7 +196,7 @@ CASES = [
     (0.0, np.inf, 0.7, "inside"),
     (-4.0, 4.0, 0.7, "upper"),
     (-4.0, 4.0, -90.0, "lower"),
-    (0.0, np.inf, -90.0, "lower"),
+    pytest.param(0.0, np.inf, -90.0, "lower", marks=pytest.mark.slow),
 ]
 
 
@@ -210,10 +210,10 @@ def test_derivatives_in_closed_form(lower: float, upper: float, target: float, p
     at = tuple(jnp.asarray(x) for x in (2.0, -3.0, 1.5, target, 11.0, lower, upper))
     np.testing.assert_allclose(one_row(*at), closed(*at), rtol=1e-14, atol=1e-14)
     places = [k for k, x in enumerate(at) if jnp.isfinite(x)]
-    for derivative in (jax.grad, jax.jacfwd, jax.hessian, lambda f, k: jax.jacrev(jax.grad(f, k), k)):
-        expected = derivative(closed, places)(*at)
-        for got, wanted in zip(jax.tree.leaves(jax.jit(derivative(one_row, places))(*at)), jax.tree.leaves(expected)):
-            np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-13)
+    kinds = (jax.grad, jax.jacfwd, jax.hessian)
+    derivatives = lambda f: jax.jit(lambda *at: [kind(f, places)(*at) for kind in kinds])(*at)
+    for got, wanted in zip(jax.tree.leaves(derivatives(one_row)), jax.tree.leaves(derivatives(closed))):
+        np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-13)
 
 
 def of_floats(problem: ContactProblem) -> tuple[Callable, tuple]:
@@ -233,12 +233,14 @@ def of_floats(problem: ContactProblem) -> tuple[Callable, tuple]:
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in (1, 2))])
 def test_derivatives_by_finite_differences(seed: int) -> None:
-    """In both modes and of second order, with respect to everything. Steps that cross into another piece would not
-    agree: these seeds have none."""
+    """In both modes, with respect to everything. Steps that cross into another piece would not agree: these seeds have
+    none."""
     answer, at = of_floats(random_problem(seed, 4, 9, (0, 1), absent=0.0))
+    answer = jax.jit(answer)
     for step in (1e-4, 1e-5):
-        check_grads(jax.jit(answer), at, order=1, modes=("fwd", "rev"), eps=step, rtol=1e-6, atol=1e-6)
-    check_grads(jax.jit(answer), at, order=2, modes=("fwd", "rev"), eps=1e-4, rtol=1e-4, atol=1e-4)
+        check_grads(answer, at, order=1, modes=("fwd", "rev"), eps=step, rtol=1e-6, atol=1e-6)
+    if seed:
+        check_grads(answer, at, order=2, modes=("fwd", "rev"), eps=1e-4, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow
