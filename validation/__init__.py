@@ -3,7 +3,19 @@
 from .ode_vs_scipy import check_problem as check_ode
 from .ode_vs_scipy import validate as validate_ode
 from .report import Check, Report, Row
+from .rigid_runs_vs_mujoco import check_runs as check_rigid_runs
+from .rigid_runs_vs_mujoco import validate as validate_rigid_runs
 from .rigid_vs_mujoco import check_model as check_rigid
 from .rigid_vs_mujoco import validate as validate_rigid
 
-__all__ = ["Check", "Report", "Row", "check_ode", "check_rigid", "validate_ode", "validate_rigid"]
+__all__ = [
+    "Check",
+    "Report",
+    "Row",
+    "check_ode",
+    "check_rigid",
+    "check_rigid_runs",
+    "validate_ode",
+    "validate_rigid",
+    "validate_rigid_runs",
+]

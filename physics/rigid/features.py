@@ -13,21 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from .collision import PAIRS
 from .elements import Geom
 from .model import Candidate
 
 _SHOWN = 3
-_CONTACTS = "contacts of such shapes"
+CONTACTS = "contacts of such shapes"
 # MuJoCo's numbers.
 _JOINT_EQUALITY, _JOINT_PATH = 2, 1
 
 # Kinds of two shapes whose contacts are computed, in the order in which contacts count them.
-TOUCHING = frozenset(
-    {("plane", kind) for kind in ("sphere", "capsule", "cylinder", "box", "ellipsoid")}
-    | {("sphere", kind) for kind in ("sphere", "capsule", "cylinder", "box")}
-    | {("capsule", kind) for kind in ("capsule", "cylinder", "box")}
-    | {("box", "box")}
-)
+TOUCHING = frozenset(PAIRS)
 
 # What is simulated, by MuJoCo's numbers.
 SHAPES = {0: "plane", 2: "sphere", 3: "capsule", 4: "ellipsoid", 5: "cylinder", 6: "box"}
@@ -52,7 +48,7 @@ def check_features(model: Any, path: str, without: Collection[str]) -> None:
 
     **Raises** `ValueError` for a word in `without` that no feature has: one that is supported needs no leaving out.
     """
-    words = [_CONTACTS, *(feature.word for feature in LACKING)]
+    words = [CONTACTS, *(feature.word for feature in LACKING)]
     if isinstance(without, str):
         raise ValueError(f"without={without!r} is one string; write without=({without!r},).")
     if unknown := sorted(set(without) - set(words)):
@@ -85,11 +81,11 @@ def check_contacts(
         return geoms[contact.first].kind, geoms[contact.second].kind
 
     lacking = [contact for contact in contacts if kinds(contact) not in TOUCHING]
-    if lacking and _CONTACTS not in without:
+    if lacking and CONTACTS not in without:
         shown = [
             f"{' with '.join(kinds(contact))} ({contact.first!r}, {contact.second!r})" for contact in lacking[:_SHOWN]
         ]
-        leave = ", ".join(repr(word) for word in (*without, _CONTACTS))
+        leave = ", ".join(repr(word) for word in (*without, CONTACTS))
         raise UnsupportedFeature(
             f"{path} has contacts that worldline does not simulate yet: {', '.join(shown)}"
             f"{', ...' if len(lacking) > _SHOWN else ''}. To load the model without them, write "

@@ -3,7 +3,8 @@
 import pytest
 
 import worldline as wl
-from worldline.validation import check_rigid, rigid_vs_mujoco, validate_rigid
+from worldline.physics.rigid import features
+from worldline.validation import check_rigid, check_rigid_runs, rigid_vs_mujoco, validate_rigid, validate_rigid_runs
 
 path = rigid_vs_mujoco.model_path
 
@@ -22,11 +23,30 @@ def test_the_robots_agree_with_the_c_library(name):
     assert row.passed, row.verdict
 
 
+def test_runs_with_limits_and_contact_agree_with_the_c_library():
+    row = check_rigid_runs("hopper", path("hopper"), states=200, seconds=0.1)
+    assert row.passed, row.verdict
+    assert row.facts["contacts"] > 3 and row.facts["touching"] != "0%"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in rigid_vs_mujoco.MODELS if name != "pusher"])
+def test_runs_of_the_robots_agree_with_the_c_library(name):
+    row = check_rigid_runs(name, path(name), states=200, seconds=0.5)
+    assert row.passed, row.verdict
+
+
+def test_runs_of_a_model_with_contacts_that_are_not_simulated_fail_by_name(monkeypatch):
+    monkeypatch.setattr(features, "TOUCHING", frozenset())
+    report = validate_rigid_runs(["hopper"])
+    assert not report.passed and "plane with capsule ('floor', 'torso_geom')" in report.rows[0].failure
+
+
 def test_a_wrong_model_is_noticed_where_it_is(monkeypatch):
     load = wl.rigid.load
 
-    def heavier(path):
-        model = load(path)
+    def heavier(path, **options):
+        model = load(path, **options)
         return model.replace({"mid.mass": model.parameters["mid.mass"] * (1 + 1e-6)})
 
     monkeypatch.setattr(rigid_vs_mujoco.rigid, "load", heavier)

@@ -15,6 +15,7 @@ EXAMPLE = """examples:
   worldline validate ode --out out/validation
   worldline validate ode --only lorenz robertson
   worldline validate rigid --only ant humanoid
+  worldline validate rigid-runs
 """
 
 
@@ -27,7 +28,9 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
         epilog=EXAMPLE,
         description="Compare an engine with other programs, closed forms, published numbers and invariants.",
     )
-    parser.add_argument("engine", choices=("ode", "rigid"), help="which engine")
+    parser.add_argument(
+        "engine", choices=("ode", "rigid", "rigid-runs"), help="which engine, or rigid bodies in motion"
+    )
     parser.add_argument("--only", nargs="+", metavar="PROBLEM", help="these problems or models (default: all)")
     parser.add_argument(
         "--out", default="out", metavar="DIR", help="folder for validation_ENGINE.txt and .json (default: out)"
@@ -62,10 +65,11 @@ def run(given: argparse.Namespace) -> int:
 
 def _engine(name: str) -> tuple[Callable[..., Any], Sequence[str], str]:
     """How to validate an engine, the names of its problems, and who lists them."""
-    if name == "rigid":
-        from ..validation import rigid_vs_mujoco
+    if name in ("rigid", "rigid-runs"):
+        from ..validation import rigid_runs_vs_mujoco, rigid_vs_mujoco
 
-        return rigid_vs_mujoco.validate, rigid_vs_mujoco.MODELS, f"there are {', '.join(rigid_vs_mujoco.MODELS)}"
+        chosen = rigid_vs_mujoco if name == "rigid" else rigid_runs_vs_mujoco
+        return chosen.validate, rigid_vs_mujoco.MODELS, f"there are {', '.join(rigid_vs_mujoco.MODELS)}"
     from ..physics.ode import zoo
     from ..validation import ode_vs_scipy
 
