@@ -167,20 +167,26 @@ def _count_lanes(args: tuple[Any, ...], axes: tuple[int | None, ...]) -> int:
 
 
 def _in_tiles(program, args, axes, lanes: int, size: int, progress: bool | None) -> Iterator[Any]:
-    """The results of one tile after the other, in the host's memory."""
+    """The results of one tile after the other, in the host's memory; the next one is computed meanwhile."""
     shown = progress is True or (progress is None and size < lanes and sys.stderr.isatty())
+    if size < lanes:
+        args = jax.tree.map(lambda x: _on_host(x) if is_array(x) else x, args)
+    begins = range(0, lanes, size)
     with ProgressBar(0.0, float(lanes), shown=shown, unit="runs") as bar:
-        for begin in range(0, lanes, size):
-            chunk = args if size == lanes else _part_of(args, axes, lanes, begin, size)
-            keep = min(size, lanes - begin)
-            yield jax.tree.map(lambda x: _on_host(x)[:keep] if is_array(x) else x, program(chunk))
+        following = program(_part_of(args, axes, lanes, 0, size))
+        for begin in begins:
+            out, keep = following, min(size, lanes - begin)
+            following = program(_part_of(args, axes, lanes, begin + size, size)) if begin + size < lanes else None
+            yield jax.tree.map(lambda x: _on_host(x)[:keep] if is_array(x) else x, out)
             bar.reach(float(begin + keep))
 
 
 def _part_of(args: tuple, axes: tuple, lanes: int, begin: int, size: int) -> tuple:
     """`size` lanes of the arguments. The last tile is filled up by repeating its last lane, so that it needs no program
     of its own."""
-    rows = np.minimum(np.arange(begin, begin + size), lanes - 1)
+    if size == lanes:
+        return args
+    rows = slice(begin, begin + size) if begin + size <= lanes else np.minimum(np.arange(begin, begin + size), lanes - 1)
     return tuple(
         arg if axis is None else jax.tree.map(lambda x: x[rows] if is_array(x) else x, arg)
         for arg, axis in zip(args, axes, strict=True)
