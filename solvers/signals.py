@@ -95,6 +95,36 @@ class Sampled(Signal):
         return self.ts[0], self.ts[-1]
 
 
+class Rows(Signal):
+    """A signal with one row for each interval of equal length, held through it: rows [n, ...] from `start` on."""
+
+    rows: Float[Array, "n ..."]
+    start: Float[Array, ""]
+    width: Float[Array, ""]
+
+    def __call__(self, t: Float[Array, ""]) -> PyTree:
+        """The row of the interval that begins at or before t; times next to a beginning count as it."""
+        place = jnp.floor((t - self.start) / self.width + 1e-3).astype(jnp.int32)
+        return self.rows[jnp.clip(place, 0, self.rows.shape[0] - 1)]
+
+    def breakpoints(self) -> Float[Array, " b"] | None:
+        """The beginnings and ends of the intervals."""
+        return self.start + self.width * jnp.arange(self.rows.shape[0] + 1)
+
+    def piece(self, t: Float[Array, ""]) -> Signal:
+        """The row itself."""
+        return Rows(self(t)[None], self.start, self.width)
+
+    @property
+    def jumps(self) -> bool:
+        """True: each row begins anew."""
+        return True
+
+    def span(self) -> tuple[Float[Array, ""], Float[Array, ""]] | None:
+        """First and last time at which the signal is known."""
+        return self.start, self.start + self.width * self.rows.shape[0]
+
+
 class _Piece(Signal):
     """A straight line between two samples."""
 
@@ -160,7 +190,8 @@ def as_signal(controls: Any) -> Signal | None:
         return Policy(controls) if _takes_state(controls) else FunctionSignal(controls)
     raise TypeError(
         f"controls has type {type(controls).__name__}; it must be a function of time, u = f(t), or of time and state, "
-        "u = f(t, y), or a sampled signal: write wl.Sampled(times, values)."
+        "u = f(t, y), an array with a row for each of the steps of a run with steps=, or a sampled signal: write "
+        "wl.Sampled(times, values)."
     )
 
 
