@@ -17,7 +17,7 @@ from ..solvers import choose_solver
 from ..solvers.adaptive import Adaptive
 from ..solvers.problems import Options, Solution, Solver
 from ..solvers.sensitivity import GRADIENTS
-from ..solvers.signals import Signal, as_signal
+from ..solvers.signals import Rows, Signal, as_signal
 from ..solvers.stepping import FixedStep
 from .progress import solve_in_parts
 from .trajectory import Trajectory
@@ -64,11 +64,12 @@ def simulate(
       `"tsit5"`, `"rodas5p"`, `"kvaerno5"` (see `wl.solvers.names()`), or a diffrax solver. Systems may have solvers of
       their own kind, and mean one of them by `"auto"`: see `wl.rigid.Model`.
     - `rtol`, `atol`: tolerances of each step's error; by default 1e-6 and 1e-9 in float64, 1e-4 and 1e-6 in float32.
-    - `controls`: `wl.Sampled(times, values)`, a function of time, or a policy `u = f(t, state)`; given to the field as
-      its last argument.
+    - `controls`: `wl.Sampled(times, values)`, a function of time, a policy `u = f(t, state)`, or with `steps` an array
+      with one row a step; given to the field as its last argument.
     - `key`: randomness, for systems with noise: an integer seed or a JAX key.
     - `gradient`: `"forward"` sensitivities (cheap for few parameters, any order of derivative, also serve reverse
-      mode), `"reverse"` (checkpointed, for many parameters; no forward mode), or `"auto"`: forward up to 24
+      mode), `"reverse"` (checkpointed, for many parameters; no forward mode), `"tangent"` (forward mode only: of each
+      direction its own, for functions that lanes run in one direction each), or `"auto"`: forward up to 24
       differentiated numbers.
     - `max_steps`: most attempted steps; `progress`: a progress bar (by default on terminals, once a run takes long);
       `throw`: raise on failure when called from plain Python.
@@ -90,7 +91,7 @@ def simulate(
     t0, ts, dt = _times(ts, t0, t1, dt, steps, dtype)
     # Outputs at the start and the end alone, or at every fixed step: no state within a step is asked for.
     landing = steps is not None or ts.shape[0] <= (1 if given_start else 2)
-    controls = as_signal(controls)
+    controls = _in_rows(controls, ts, steps, dtype) if steps is not None else as_signal(controls)
     _check_controls(controls, t0, ts)
     options = _options(dtype, rtol, atol, dt, key, gradient, max_steps, landing, steps is not None)
     arguments = (system, state, controls, t0, ts, options, chosen)
@@ -138,7 +139,7 @@ def _options(
     stepwise: bool,
 ) -> Options:
     if gradient not in GRADIENTS:
-        raise ValueError(f"gradient={gradient!r}: write 'auto', 'forward' or 'reverse'.")
+        raise ValueError(f"gradient={gradient!r}: write 'auto', 'forward', 'reverse' or 'tangent'.")
     if not isinstance(max_steps, (int, np.integer, jax.Array)) or (not _traced(max_steps) and max_steps < 1):
         raise ValueError(f"max_steps={max_steps!r}: a whole number of steps is needed, at least one.")
     default_rtol, default_atol = default_tolerances(dtype)
@@ -275,6 +276,18 @@ def _check_times(t0: Any, ts: Any, dt: Any) -> None:
         raise ValueError(f"t0={float(t0):.6g} lies after the first output time {float(ts[0]):.6g}: start earlier.")
     if dt is not None and not _traced(dt) and not (np.isfinite(dt) and dt > 0):
         raise ValueError(f"dt={float(dt):.6g}: a step must be a positive number.")
+
+
+def _in_rows(controls: Any, ts: Any, steps: int, dtype: np.dtype) -> Signal | None:
+    """The signal of controls that may have a row for each step."""
+    if not (isinstance(controls, (list, np.ndarray)) or _is_jax(controls)):
+        return as_signal(controls)
+    rows = jnp.asarray(controls)
+    if rows.ndim == 0 or rows.shape[0] != steps:
+        raise ValueError(f"controls has shape {rows.shape} for {steps} steps: give one row for each step.")
+    return Rows(
+        rows if jnp.issubdtype(rows.dtype, jnp.floating) else rows.astype(dtype), jnp.asarray(t0), jnp.asarray(dt)
+    )
 
 
 def _check_controls(controls: Signal | None, t0: Any, ts: Any) -> None:

@@ -96,24 +96,25 @@ class Sampled(Signal):
 
 
 class Rows(Signal):
-    """A signal with one row for each interval of equal length, held through it: rows [n, ...] from `start` on."""
+    """A signal with one row for each of n steps of equal length, held through it: `rows` [n, ...], `ts` [n + 1]."""
 
     rows: Float[Array, "n ..."]
-    start: Float[Array, ""]
-    width: Float[Array, ""]
+    ts: Float[Array, " m"]
 
     def __call__(self, t: Float[Array, ""]) -> PyTree:
-        """The row of the interval that begins at or before t; times next to a beginning count as it."""
-        place = jnp.floor((t - self.start) / self.width + 1e-3).astype(jnp.int32)
-        return self.rows[jnp.clip(place, 0, self.rows.shape[0] - 1)]
+        """The row of the step that begins at or before t."""
+        ts = self.ts.astype(jnp.result_type(t))
+        width = (ts[-1] - ts[0]) / self.rows.shape[0]
+        nearest = jnp.clip(jnp.round((t - ts[0]) / width), 0, self.rows.shape[0]).astype(jnp.int32)
+        return self.rows[jnp.clip(nearest - (t < ts[nearest]), 0, self.rows.shape[0] - 1)]
 
     def breakpoints(self) -> Float[Array, " b"] | None:
-        """The beginnings and ends of the intervals."""
-        return self.start + self.width * jnp.arange(self.rows.shape[0] + 1)
+        """The beginnings and ends of the steps."""
+        return self.ts
 
     def piece(self, t: Float[Array, ""]) -> Signal:
         """The row itself."""
-        return Rows(self(t)[None], self.start, self.width)
+        return Rows(self(t)[None], self.ts[jnp.array([0, -1])])
 
     @property
     def jumps(self) -> bool:
@@ -122,7 +123,7 @@ class Rows(Signal):
 
     def span(self) -> tuple[Float[Array, ""], Float[Array, ""]] | None:
         """First and last time at which the signal is known."""
-        return self.start, self.start + self.width * self.rows.shape[0]
+        return self.ts[0], self.ts[-1]
 
 
 class _Piece(Signal):

@@ -113,7 +113,9 @@ def _run(
 
     start = (t0, problem.state, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
     if options.stepwise:
-        (t, _, count, code), states = scan(single, start, ts[1:], checkpoints="sqrt" if gradient == "reverse" else None)
+        # Each state is a result, and so all that the reverse pass need keep: a step is computed again on the way back.
+        body = jax.checkpoint(single) if gradient == "reverse" else single
+        (t, _, count, code), states = scan(body, start, ts[1:])
         states = jax.tree.map(lambda first, later: jnp.concatenate([first[None], later]), problem.state, states)
     else:
         if gradient == "reverse":
