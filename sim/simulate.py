@@ -285,9 +285,8 @@ def _in_rows(controls: Any, ts: Any, steps: int, dtype: np.dtype) -> Signal | No
     rows = jnp.asarray(controls)
     if rows.ndim == 0 or rows.shape[0] != steps:
         raise ValueError(f"controls has shape {rows.shape} for {steps} steps: give one row for each step.")
-    return Rows(
-        rows if jnp.issubdtype(rows.dtype, jnp.floating) else rows.astype(dtype), jnp.asarray(t0), jnp.asarray(dt)
-    )
+    rows = rows if jnp.issubdtype(rows.dtype, jnp.floating) else rows.astype(dtype)
+    return Rows(rows, jnp.asarray(ts))
 
 
 def _check_controls(controls: Signal | None, t0: Any, ts: Any) -> None:
