@@ -50,8 +50,8 @@ class Mechanical(FixedStep):
         def motion(t: Array, state: PyTree) -> Motion:
             return mechanics.motion(system, t, state, u, h, IMPLICIT[self.name])
 
-        def advance(motion: Motion, h: Array) -> PyTree:
-            return mechanics.advance(system, state, motion, h)
+        def advance(motion: Motion, h: Array, whole: bool = True) -> PyTree:
+            return mechanics.advance(system, state, motion, h, whole)
 
         if self.name == "rk4":
             return _runge_kutta(motion, advance, functools.partial(mechanics.displacement_rate, system), t, state, h)
@@ -87,7 +87,7 @@ def _runge_kutta(
     def stage(carry: tuple[Motion, Motion], weights: tuple) -> tuple[tuple[Motion, Motion], None]:
         before, total = carry
         part, place, share = weights
-        moved = advance(scaled(part, before), h)
+        moved = advance(scaled(part, before), h, whole=False)
         now = motion(t + place * h, jax.tree.map(lambda a, b: jnp.where(place > 0.0, a, b), moved, state))
         now = eqx.tree_at(lambda m: m.velocity, now, displacement_rate(part * h * before.velocity, now.velocity))
         added = jax.tree.map(jnp.add, total, scaled(share, now))

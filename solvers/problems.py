@@ -43,7 +43,8 @@ class Mechanics:
     | --- | --- | --- |
     | `motion` | (system, t, state, u, h, implicit) -> `Motion` | the motion now; forces that `implicit` names, "none", \
 "damping" or "velocity" (all that depend on velocities), as they are after the step h, to first order |
-    | `advance` | (system, state, motion, h) -> state | the state after moving so for the time h |
+    | `advance` | (system, state, motion, h, whole) -> state | the state after moving so for the time h, at the end of \
+a `whole` step or, along a straight line, at a stage within one |
     | `displacement_rate` | (system, u, velocity) -> [n] | du/dt of a displacement u, where velocities are not such rates |
     """
 

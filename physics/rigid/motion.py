@@ -124,14 +124,15 @@ def _resistance(model: Model, state: State, u: Array, h: Array) -> Float[Array, 
     return -0.5 * (slope + slope.T)
 
 
-def advance(model: Model, state: State, motion: Motion, h: Float[Array, ""]) -> State:
-    """The state after moving so for a time h."""
+def advance(model: Model, state: State, motion: Motion, h: Float[Array, ""], whole: bool = True) -> State:
+    """The state after moving so for a time h; activations keep to their ranges and laws only at the end of a step."""
     rate, length = motion.rate
     done = Actuation(jnp.zeros(0), jnp.zeros(0), rate, length)
+    activation = next_activation(model, state.activation, done, h) if whole else state.activation + h * rate
     return State(
         integrate_position(model, state.q, motion.velocity, h),
         state.v + h * motion.acceleration,
-        next_activation(model, state.activation, done, h),
+        activation,
         motion.free,
     )
 
