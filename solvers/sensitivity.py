@@ -18,7 +18,7 @@ from ..core.lanes.single import one_lane
 MOST_FORWARD_DIRECTIONS = 24
 MOST_FORWARD_NUMBERS = 2**27
 
-GRADIENTS = ("auto", "forward", "reverse")
+GRADIENTS = ("auto", "forward", "reverse", "tangent")
 
 
 def differentiable(
@@ -35,14 +35,17 @@ def differentiable(
     which the primal is computed once. The rule of J is the same rule again, so that derivatives of any order exist.
     With more than 24 perturbed numbers, or a Jacobian over 1 GB for the about `outputs` numbers that come out
     (`gradient="auto"`), or on request (`"reverse"`) the reverse function's own
-    derivative is taken instead; it has no forward mode.
+    derivative is taken instead; it has no forward mode. `"tangent"` is the forward function's own derivative, in which
+    only the direction of dx is followed, beside a primal of its own; it has no reverse mode.
     """
     if gradient not in GRADIENTS:
-        raise ValueError(f"gradient={gradient!r}: write 'auto', 'forward' or 'reverse'.")
+        raise ValueError(f"gradient={gradient!r}: write 'auto', 'forward', 'reverse' or 'tangent'.")
     if gradient == "reverse":
         return reverse
 
     run = one_lane(forward)
+    if gradient == "tangent":
+        return run
 
     @jax.custom_jvp
     def solve(*arrays):

@@ -152,7 +152,7 @@ def _tolerances(dtype: Any, size: float, iterations: int, tolerance: float | Non
 
 def _explain_failed_start(residuals, unknowns, experiments, options) -> None:
     """Say why the simulation at the start fails, by running it."""
-    system, states = residuals.model.placement.apply(jnp.asarray(unknowns.start_number, residuals.dtype))
+    system, states = unknowns.placement.apply(jnp.asarray(unknowns.start_number, residuals.dtype))
     for experiment, state in zip(experiments, states, strict=True):
         run = simulate(
             system,
@@ -195,8 +195,8 @@ def _event_name(system: Any, number: int) -> str:
 
 
 def _result(residuals, unknowns, experiments, options, found, known, began) -> FitResult:
-    system, states = residuals.model.placement.apply(jnp.asarray(found.x, residuals.dtype))
-    best = np.asarray(residuals.model.placement.values(jnp.asarray(found.x)), np.float64)
+    system, states = unknowns.placement.apply(jnp.asarray(found.x, residuals.dtype))
+    best = np.asarray(unknowns.placement.values(jnp.asarray(found.x)), np.float64)
     slopes = unknowns.slopes(best)
     dof = len(found.residuals) - len(best)
     variance = 1.0 if known else float(found.residuals @ found.residuals) / dof if dof > 0 else np.nan

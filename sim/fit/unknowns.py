@@ -148,6 +148,15 @@ class Unknowns:
             tuple((e.key, e.experiment, with_changes(e.bound, start=None), np.shape(e.start)) for e in self.entries),
         )
 
+    def placed(self, i: int) -> tuple[Placement, np.ndarray]:
+        """The placement of experiment i alone, without its state, and the numbers of the entries of u that it takes."""
+        ends = np.cumsum(self.sizes)
+        concerned = [j for j, e in enumerate(self.entries) if e.experiment in (None, i)]
+        of_all = self.placement.entries
+        entries = tuple((of_all[j][0], None if of_all[j][1] is None else 0, *of_all[j][2:]) for j in concerned)
+        columns = [np.arange(ends[j] - self.sizes[j], ends[j]) for j in concerned]
+        return Placement(self.system, [], entries), np.concatenate(columns)
+
     def _find(self, key: str, bound: Any) -> list[Unknown]:
         if isinstance(bound, type) and issubclass(bound, Free):
             bound = bound()

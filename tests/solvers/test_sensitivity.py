@@ -188,7 +188,7 @@ def test_failed_runs_do_not_poison_the_gradients_of_others(gradient):
 
 
 def test_a_gradient_of_another_kind_is_refused():
-    with pytest.raises(ValueError, match="gradient='backward'.*'auto', 'forward' or 'reverse'"):
+    with pytest.raises(ValueError, match="gradient='backward'.*'auto', 'forward', 'reverse' or 'tangent'"):
         end_of_decay(DECAY_AT, "backward")
 
 
