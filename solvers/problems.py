@@ -102,7 +102,9 @@ class InitialValueProblem(eqx.Module):
 
         def functions(problem: InitialValueProblem, t: Array) -> Any:
             event = None if problem.event is None else problem.event(problem.system, t, problem.state)
-            return problem.field(t, problem.state), event
+            # The laws of mechanics are the library's own, and long to trace.
+            moving = problem.field if problem.mechanics is None else problem.control
+            return moving(t, problem.state), event
 
         arrays, rest = eqx.partition(self, eqx.is_array)
         t = jnp.zeros((), jax.tree.leaves(self.state)[0].dtype)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from ..core.loops import scan, while_loop
 from ..core.status import Code, Status
 from .problems import InitialValueProblem, Options, Solution, Solver, Stats
-from .sensitivity import count_outputs, differentiable
+from .sensitivity import count_outputs, differentiable, hoisted
 from .step_control import all_finite, same_time
 
 
@@ -52,7 +52,10 @@ class FixedStep(Solver):
 
             return evaluate
 
-        out = differentiable(run("forward"), run("reverse"), options.gradient, count_outputs(problem, ts))(*leaves)
+        forward, reverse = run("forward"), run("reverse")
+        if problem.closes_over_traced():
+            (forward, reverse), leaves = hoisted((forward, reverse), leaves)
+        out = differentiable(forward, reverse, options.gradient, count_outputs(problem, ts))(*leaves)
         failed = out["code"] != Code.OK
         # Steps are counted from 0: the last one made is the bad one, the limit stops the one after it.
         bad_step = jnp.maximum(out["steps"] - (out["code"] != Code.STEP_LIMIT), 0)
