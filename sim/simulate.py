@@ -27,7 +27,7 @@ REMEDIES = {
     Code.STEP_TOO_SMALL: "The solution may become infinite or jump there: end the run earlier (t1=...), check the "
     "parameters, or smooth the jump.",
     Code.NON_FINITE: "Check the vector field at that state (division by zero, root or logarithm of a negative number), "
-    "the parameters, or end the run earlier (t1=...).",
+    "the parameters, take smaller steps (dt=...) where they are fixed, or end the run earlier (t1=...).",
 }
 
 
@@ -225,6 +225,7 @@ def _times(ts: Any, t0: Any, t1: Any, dt: Any, steps: int | None, dtype: np.dtyp
             raise ValueError("steps needs dt, and excludes t1: pass dt=0.01, steps=1000.")
         if steps != int(steps) or steps < 1:
             raise ValueError(f"steps={steps}: at least one step is needed, and a whole number of them.")
+        _check_step(_number("dt", dt, dtype))
         begin = 0.0 if t0 is None else t0
         ts = _number("t0", begin, dtype) + _number("dt", dt, dtype) * np.arange(int(steps) + 1, dtype=dtype)
     elif ts is None:
@@ -274,7 +275,12 @@ def _check_times(t0: Any, ts: Any, dt: Any) -> None:
         )
     if t0 > ts[0]:
         raise ValueError(f"t0={float(t0):.6g} lies after the first output time {float(ts[0]):.6g}: start earlier.")
-    if dt is not None and not _traced(dt) and not (np.isfinite(dt) and dt > 0):
+    if dt is not None:
+        _check_step(dt)
+
+
+def _check_step(dt: Any) -> None:
+    if not _traced(dt) and not (np.isfinite(dt) and dt > 0):
         raise ValueError(f"dt={float(dt):.6g}: a step must be a positive number.")
 
 

@@ -36,7 +36,12 @@ class Mechanical(FixedStep):
     """
 
     def check(self, problem: InitialValueProblem) -> None:
-        """**Raises** `ValueError` for a system that has no accelerations."""
+        """**Raises** `ValueError` for a system that has no accelerations, and for a method that there is not."""
+        if self.name not in IMPLICIT:
+            raise ValueError(
+                f"the model's file asks for the integrator {self.name!r}, which worldline does not have: pass "
+                "solver='implicitfast', 'euler' or 'rk4'."
+            )
         if problem.mechanics is None:
             raise ValueError(f"{self.name} steps mechanical systems, such as wl.rigid.Model.")
 
@@ -61,13 +66,9 @@ class Mechanical(FixedStep):
 
 
 def mechanical_solvers(integrator: str) -> dict[str, Mechanical]:
-    """The steppers by name, and the one that `integrator`, a word of MJCF, means as "auto".
-
-    Without an implicit damping of its own, MuJoCo's "Euler" and "discrete" name the same.
-    """
+    """The steppers by name, and as "auto" the one that `integrator`, a word of MJCF, means: runs refuse an unknown one."""
     steppers = {name: Mechanical(name) for name in IMPLICIT}
-    chosen = {"euler": "euler", "rk4": "rk4", "implicitfast": "implicitfast"}.get(integrator.lower())
-    return steppers | ({"auto": steppers[chosen]} if chosen else {})
+    return steppers | {"auto": steppers.get(integrator.lower(), Mechanical(integrator))}
 
 
 def _runge_kutta(

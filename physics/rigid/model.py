@@ -199,7 +199,7 @@ class Model(Parametrized):
     def solvers(self) -> dict[str, Mechanical]:
         """What names of solvers mean for a model: its own steppers. "auto" is the integrator that its file names.
 
-        **Raises** `ValueError` for "auto" when the file names one that there is not.
+        Where the file names one that there is not, runs by "auto" raise a `ValueError`.
         """
         return mechanical_solvers(self.settings.integrator)
 

@@ -45,6 +45,8 @@ def motion(
     **Source**: the documentation of MuJoCo, "Computation", forward dynamics and numerical integration.
     """
     del t
+    if implicit == "damping" and not model.settings.implicit_damping:
+        implicit = "none"
     q, v = state.q, state.v
     u = jnp.zeros(model.nu, v.dtype) if u is None else u
     placed = place(model, q)

@@ -99,6 +99,14 @@ def test_damping_is_taken_at_the_end_of_an_euler_step():
         np.testing.assert_allclose(run.states.v[:, 0], 1.5 / (1 + dt * damping / mass) ** powers, rtol=1e-13)
 
 
+def test_damping_is_explicit_where_the_file_says_so():
+    rail = r.slide("rail", (1, 0, 0), damping=3.0)
+    body = r.body("mass", mass=2.0, inertia=(0.1,) * 3, joints=[rail])
+    model = r.build([body], settings=r.Settings(implicit_damping=False))
+    run = wl.simulate(model, model.state(v=[1.5]), dt=0.01, steps=5)
+    np.testing.assert_allclose(run.states.v[:, 0], 1.5 * (1 - 0.01 * 3 / 2) ** np.arange(6), rtol=1e-13)
+
+
 def test_servos_damp_at_the_end_of_an_implicit_step():
     body = r.body("mass", mass=2.0, inertia=(0.1,) * 3, joints=[r.slide("rail", (1, 0, 0))])
     model = r.build([body], actuators=[r.velocity_servo("hold", "rail", damping=300.0)])
