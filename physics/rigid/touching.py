@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from ...core.lanes.width import lane_width
+from ...core.lanes.width import native_or_xla
 from .collision import PAIRS, collide
 from .constraints import contact_response
 from .contacts import ContactParameters, contact_parameters, geom_pose, pyramid
@@ -67,7 +67,7 @@ def _group(
         found = jax.tree.map(lambda x: x[None], one(jax.tree.map(lambda x: x[0], pairs)))
     else:
         in_turn = lambda pairs: lax.scan(lambda _, pair: (None, one(pair)), None, pairs)[1]
-        found = lax.cond(lane_width() > 0, in_turn, jax.vmap(one), pairs)
+        found = native_or_xla(in_turn, jax.vmap(one), pairs)
     jacobian, target, stiffness = found
     jacobian, target, stiffness = jacobian.reshape(-1, model.nv), target.reshape(-1), stiffness.reshape(-1)
     return jacobian, target, stiffness, jnp.zeros_like(target), jnp.full_like(target, jnp.inf)
