@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
 from ...core.lanes.transform import lanes
+from ...core.pytrees import is_array
 from ...core.transforms import jit
 from ...solvers.adaptive import Adaptive
 from ...solvers.choice import choose_solver
@@ -77,7 +78,7 @@ class Model(eqx.Module):
         r, jacobian = jnp.zeros((len(u), count), u.dtype), jnp.zeros((len(u), count, u.shape[1]), u.dtype)
         steps = jnp.zeros(len(u), jnp.int32)
         for group in self.groups:
-            arrays, rest = eqx.partition(group.each, eqx.is_array)
+            arrays, rest = eqx.partition(group.each, is_array)
             one = lambda given, group=group, rest=rest: self._one(
                 group, eqx.combine(given[0], rest), u[:, given[1]], horizon
             )
@@ -197,13 +198,13 @@ def _groups(unknowns: Unknowns, experiments: Sequence[Experiment], dtype: Any) -
         run = (unknowns.states[i], experiment.ts.astype(dtype), start, experiment.controls, comparisons)
         count = sum(o.residual_times().size for o in experiment.observations)
         leaves, structure = jax.tree.flatten(run)
-        kinds = tuple((x.shape, str(x.dtype)) if eqx.is_array(x) else id(x) for x in leaves)
+        kinds = tuple((x.shape, str(x.dtype)) if is_array(x) else id(x) for x in leaves)
         own = alike.setdefault((structure, kinds, placement.entries), [])
         own.append((placement, run, columns, np.arange(first, first + count)))
         first += count
     groups = []
     for members in alike.values():
-        each = jax.tree.map(lambda *x: np.stack(x) if eqx.is_array(x[0]) else x[0], *(run for _, run, _, _ in members))
+        each = jax.tree.map(lambda *x: np.stack(x) if is_array(x[0]) else x[0], *(run for _, run, _, _ in members))
         columns = np.stack([columns for _, _, columns, _ in members])
         groups.append(Runs(members[0][0], each, columns, np.stack([rows for *_, rows in members])))
     return groups

@@ -112,3 +112,18 @@ def test_a_derivative_along_one_direction_is_that_of_all(gradient):
     _, slope = jax.jvp(lambda m: end(m, gradient), (jnp.asarray(0.7),), (jnp.asarray(1.0),))
     assert float(slope) == pytest.approx(float(expected), rel=1e-6)
     assert float(slope) == pytest.approx(float(wl.jacobian(lambda m: end(m, "forward"))(0.7)), rel=ROUNDING)
+
+
+def test_pieces_that_differ_in_numbers_alone_share_one_program():
+    model = pendulum()
+    counted = []
+    for ends in ((0, 10), (0, 10, 20, 30, 40, 50)):
+        calls = []
+        seen = lambda state, calls=calls: (calls.append(1), state.q)[1]
+        experiments = [
+            wl.Experiment(wl.Observations(e.ts, e.observations[0].values, observe=seen), e.state, PUSH)
+            for e in pieces(model, ends)
+        ]
+        wl.fit(model, experiments, free={"rod.mass": wl.Positive(start=0.6)}, starts=1)
+        counted.append(len(calls))
+    assert counted[0] == counted[1] > 0
