@@ -126,6 +126,7 @@ def picture(path):
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(axis="y", color="#e6e6e6")
+        ax.set_axisbelow(True)
     figure.savefig(path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 import jax
@@ -22,6 +22,8 @@ class State(eqx.Module):
     `acceleration` is that of the step before, from which the search for contact forces begins. It changes no result by
     more than rounding, but a run that goes on from a state finds the same numbers, bit for bit, as one long run.
     """
+
+    without_effect: ClassVar[tuple[str, ...]] = ("acceleration",)  # fields that no result depends on, so never unknown
 
     q: Float[Array, "nq"]  # m, rad, quaternions; the table in `Model` tells the order
     v: Float[Array, "nv"]  # m/s, rad/s

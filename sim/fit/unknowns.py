@@ -175,7 +175,8 @@ class Unknowns:
 
     def _find_in_state(self, key: str, bound: Free, i: int) -> list[Unknown]:
         known = parameters(_wrap(self.states[i]))
-        names = list(known) if key == STATE else [key]
+        idle = tuple(f"{STATE}.{field}" for field in getattr(self.states[i], "without_effect", ()))
+        names = [name for name in known if name not in idle] if key == STATE else [key]
         there = _entries(_wrap(self.states[i]))
         prefix = f"experiments[{i}]." if len(self.states) > 1 else ""
         found = []
