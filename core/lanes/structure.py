@@ -11,7 +11,7 @@ import numpy as np
 
 from .arithmetic import RULES, add, choose, compare, convert, is_uniform, maximum, minimum, mul, number
 from .arrays import Memory, Registers, Store, Value, Zero, is_small, scalar_of
-from .builder import Element
+from .builder import Element, Register
 from .indexing import both, every, flat, same_for_all, strides_of
 
 
@@ -87,12 +87,23 @@ def concatenate(store: Store, params: dict, *xs: Value) -> Value:
     shape[axis] = sum(x.shape[axis] for x in xs)
     if is_small(tuple(shape)):
         return Registers(np.concatenate([store.in_registers(x).data for x in xs], axis), xs[0].dtype)
+    known = [_numbers(x) for x in xs]
+    if all(k is not None for k in known):
+        return store.table(np.concatenate(known, axis))  # type: ignore[arg-type]
     m = store.memory(tuple(shape), xs[0].dtype, uniform=all(map(same_for_all, xs)))
     goal, begin = strides_of(shape), 0
     for x in xs:
         place_affine(store, x, m, x.shape, (strides_of(x.shape), 0), (goal, begin * goal[axis]))
         begin += x.shape[axis]
     return m
+
+
+def _numbers(x: Value) -> np.ndarray | None:
+    """The array where all of it is known when the program is compiled."""
+    if isinstance(x, Memory) or any(type(e) is Register for e in x.data.reshape(-1)):
+        return None
+    elements = [float(e) if isinstance(e, float) else e for e in x.data.reshape(-1)]
+    return np.array(elements, x.dtype).reshape(x.shape)
 
 
 def pad(store: Store, params: dict, x: Value, filler: Value) -> Value:

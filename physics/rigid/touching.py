@@ -33,7 +33,7 @@ class _Pair(NamedTuple):
     sizes: tuple[Float[Array, "3"], Float[Array, "3"]]
     positions: tuple[Vector, Vector]
     rotations: tuple[Matrix, Matrix]
-    moves: Float[Array, "nv"]  # 1, 0 or -1
+    moves: Float[np.ndarray, "nv"]  # 1, 0 or -1
 
 
 def contact_groups(model: Model, placed: Placement, v: Float[Array, "nv"], dt: Float[Array, ""]) -> list[Group]:
@@ -58,7 +58,7 @@ def _group(
 ) -> Group:
     axes = jnp.stack(placed.axes)
     origins = jnp.stack([placed.origin[body] for body in model.tree.freedom_bodies])
-    pairs = jax.tree.map(lambda *xs: jnp.stack(xs), *[_pair(model, candidate, poses) for candidate in candidates])
+    pairs = jax.tree.map(_stacked, *[_pair(model, candidate, poses) for candidate in candidates])
 
     def one(pair: _Pair) -> tuple[Array, Array, Array]:
         return _rows(model, kind, pair, axes, origins, v, dt)
@@ -73,6 +73,11 @@ def _group(
     return jacobian, target, stiffness, jnp.zeros_like(target), jnp.full_like(target, jnp.inf)
 
 
+def _stacked(*xs: Array | np.ndarray) -> Array:
+    """One array of all; known numbers as one constant."""
+    return jnp.asarray(np.stack(xs)) if isinstance(xs[0], np.ndarray) else jnp.stack(xs)
+
+
 def _pair(model: Model, candidate: Candidate, poses: dict[str, tuple[Vector, Matrix]]) -> _Pair:
     (p1, r1), (p2, r2) = poses[candidate.first], poses[candidate.second]
     first, second = model.geoms[candidate.first], model.geoms[candidate.second]
@@ -81,7 +86,7 @@ def _pair(model: Model, candidate: Candidate, poses: dict[str, tuple[Vector, Mat
         if geom.body is not None:
             moves += sign * model.tree.moves[model.tree.bodies.index(geom.body)]
     parameters = contact_parameters(model, candidate)
-    return _Pair(parameters, (first.size, second.size), (p1, p2), (r1, r2), jnp.asarray(moves, p1.dtype))
+    return _Pair(parameters, (first.size, second.size), (p1, p2), (r1, r2), np.asarray(moves, p1.dtype))
 
 
 def _rows(
