@@ -71,6 +71,7 @@ def mujoco(name):
     import mujoco as mj
     from mujoco import rollout
 
+    mj.set_mju_user_warning(lambda message: None)  # it would go to a file here
     model = mj.MjModel.from_xml_path(str(path_of(name)))
     velocities, controls = inputs(model.nv, model.nu)
     kind, data = mj.mjtState.mjSTATE_FULLPHYSICS, mj.MjData(model)
