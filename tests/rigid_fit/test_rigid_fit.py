@@ -115,6 +115,7 @@ def test_a_derivative_along_one_direction_is_that_of_all(gradient):
     assert float(slope) == pytest.approx(float(wl.jacobian(lambda m: end(m, "forward"))(0.7)), rel=ROUNDING)
 
 
+@pytest.mark.slow
 def test_pieces_that_differ_in_numbers_alone_share_one_program():
     model = pendulum()
     counted = []
@@ -128,3 +129,19 @@ def test_pieces_that_differ_in_numbers_alone_share_one_program():
         wl.fit(model, experiments, free={"rod.mass": wl.Positive(start=0.6)}, starts=1)
         counted.append(len(calls))
     assert counted[0] == counted[1] > 0
+
+
+@pytest.mark.slow
+def test_the_friction_of_a_contact_is_found():
+    """A box slides, turns and comes to rest."""
+    shape = wl.rigid.geom("side", "box", (0.1, 0.1, 0.1), friction=(0.3, 0.005, 0.0001))
+    box = wl.rigid.body(
+        "box", mass=1.0, inertia=(0.01,) * 3, position=(0, 0, 0.1), joints=[wl.rigid.free("loose")], geoms=[shape]
+    )
+    floor = wl.rigid.geom("floor", "plane", (1.0, 1.0, 1.0), friction=(0.1, 0.005, 0.0001))
+    model = wl.rigid.build([box], ground=[floor])
+    state, ts = model.state(None, [2.0, 0.3, 0.0, 0.0, 0.0, 1.0]), np.linspace(0.0, 0.5, 26)
+    data = wl.Observations(ts, wl.simulate(model, state, ts=ts).states.q[:, :3], observe=lambda state: state.q[:3])
+    slippery = model.replace({"side.friction": [0.5, 0.005, 0.0001]})
+    result = wl.fit(slippery, data, state, free={"side.friction[0]": wl.Positive()}, starts=1)
+    assert result.values["side.friction[0]"] == pytest.approx(0.3, rel=DIGITS)
