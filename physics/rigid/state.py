@@ -49,7 +49,9 @@ def make_state(model: Model, q: ArrayLike | None, v: ArrayLike | None, activatio
     if not isinstance(given["q"], jax.core.Tracer):
         for joint, kind, place in zip(model.tree.joints, model.tree.kinds, model.tree.positions):
             if kind in ("free", "ball") and not np.any(np.asarray(given["q"][place])[-4:]):
-                raise ValueError(f"q holds the quaternion 0 0 0 0 for the joint {joint!r}; one without turn is 1 0 0 0.")
+                raise ValueError(
+                    f"q holds the quaternion 0 0 0 0 for the joint {joint!r}; one without turn is 1 0 0 0."
+                )
     return State(given["q"], given["v"], given["activation"], jnp.zeros_like(given["v"]))
 
 
