@@ -107,6 +107,7 @@ def by_vmap(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...]) -> list
 
 
 def on_cpu(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bool) -> list[Any]:
+    """Natively, with lanes added up to the width of a vector; on XLA, with a warning, what native code cannot do."""
     count = count_lanes(laned, operands)
     try:
         kernel = compiled(jaxpr, laned, host(alone))
@@ -126,6 +127,7 @@ def _padded(x: Any, missing: int) -> Any:
 
 
 def on_any(*operands: Any, jaxpr: ClosedJaxpr, laned: tuple[bool, ...], quiet: bool, alone: bool) -> list[Any]:
+    """On XLA, on processors that have no native lanes."""
     del quiet, alone
     return by_vmap(*operands, jaxpr=jaxpr, laned=laned)
 

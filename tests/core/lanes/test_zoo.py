@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import worldline as wl
-from worldline.core.lanes import primitive
+from worldline.core.lanes import lowering
 from worldline.core.lanes.arrays import Unsupported
 
 ZOO = wl.ode.zoo
@@ -44,7 +44,7 @@ def test_a_problem_natively_and_on_xla(name, solver, monkeypatch):
     shares = jnp.array([0.0, 1e-3, 2e-3])
     alone = jax.jit(run)(0.0)
     many = wl.ensemble(run)(shares)
-    monkeypatch.setattr(primitive, "compiled", without_native_code)
+    monkeypatch.setattr(lowering, "compiled", without_native_code)
     on_xla = jax.jit(lambda share: run(share))(0.0)
     assert int(alone.stats.lanes) in (0, 1) and int(on_xla.stats.lanes) == 0
     assert (np.asarray(many.stats.lanes) > 1).all()
