@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from .box_box import box_box
 from .boxes import sphere_box
 from .capsule_box import capsule_box
+from .convex import contact
 from .frames import ABSENT, Contacts
 from .planes import bounding_radius, plane_box, plane_capsule, plane_cylinder, plane_ellipsoid, plane_sphere
 from .rounded import capsule_capsule, sphere_capsule, sphere_cylinder, sphere_sphere
@@ -44,6 +45,18 @@ PAIRS: dict[tuple[str, str], Collider] = {
     ("capsule", "capsule"): Collider(capsule_capsule, 2),
     ("capsule", "box"): Collider(capsule_box, 2),
     ("box", "box"): Collider(box_box, 8),
+} | {
+    kinds: Collider(functools.partial(contact, kinds), 1)
+    for kinds in (
+        ("sphere", "ellipsoid"),
+        ("capsule", "ellipsoid"),
+        ("capsule", "cylinder"),
+        ("ellipsoid", "ellipsoid"),
+        ("ellipsoid", "cylinder"),
+        ("ellipsoid", "box"),
+        ("cylinder", "cylinder"),
+        ("cylinder", "box"),
+    )
 }
 
 
