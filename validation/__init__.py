@@ -3,6 +3,7 @@
 from .ode_vs_scipy import check_problem as check_ode
 from .ode_vs_scipy import validate as validate_ode
 from .report import Check, Report, Row
+from .rigid_laws import validate as validate_rigid_laws
 from .rigid_runs_vs_mujoco import check_runs as check_rigid_runs
 from .rigid_runs_vs_mujoco import validate as validate_rigid_runs
 from .rigid_vs_mujoco import check_model as check_rigid
@@ -17,5 +18,6 @@ __all__ = [
     "check_rigid_runs",
     "validate_ode",
     "validate_rigid",
+    "validate_rigid_laws",
     "validate_rigid_runs",
 ]

@@ -16,6 +16,7 @@ EXAMPLE = """examples:
   worldline validate ode --only lorenz robertson
   worldline validate rigid --only ant humanoid
   worldline validate rigid-runs
+  worldline validate rigid-laws
 """
 
 
@@ -29,7 +30,10 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
         description="Compare an engine with other programs, closed forms, published numbers and invariants.",
     )
     parser.add_argument(
-        "engine", choices=("ode", "rigid", "rigid-runs"), help="which engine, or rigid bodies in motion"
+        "engine",
+        choices=("ode", "rigid", "rigid-runs", "rigid-laws"),
+        help="differential equations beside SciPy; rigid bodies beside MuJoCo, their forces (rigid) and their motion with "
+        "contact (rigid-runs); and beside conservation laws (rigid-laws)",
     )
     parser.add_argument("--only", nargs="+", metavar="PROBLEM", help="these problems or models (default: all)")
     parser.add_argument(
@@ -70,6 +74,10 @@ def _engine(name: str) -> tuple[Callable[..., Any], Sequence[str], str]:
 
         chosen = rigid_vs_mujoco if name == "rigid" else rigid_runs_vs_mujoco
         return chosen.validate, rigid_vs_mujoco.MODELS, f"there are {', '.join(rigid_vs_mujoco.MODELS)}"
+    if name == "rigid-laws":
+        from ..validation import rigid_laws
+
+        return rigid_laws.validate, rigid_laws.PROBLEMS, f"there are {'; '.join(rigid_laws.PROBLEMS)}"
     from ..physics.ode import zoo
     from ..validation import ode_vs_scipy
 
