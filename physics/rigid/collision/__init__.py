@@ -20,6 +20,7 @@ from .boxes import sphere_box
 from .capsule_box import capsule_box
 from .convex import contact
 from .frames import ABSENT, Contacts
+from .patches import capsule_cylinder, cylinder_box, cylinder_cylinder
 from .planes import bounding_radius, plane_box, plane_capsule, plane_cylinder, plane_ellipsoid, plane_sphere
 from .rounded import capsule_capsule, sphere_capsule, sphere_cylinder, sphere_sphere
 
@@ -43,19 +44,19 @@ PAIRS: dict[tuple[str, str], Collider] = {
     ("sphere", "cylinder"): Collider(sphere_cylinder, 1),
     ("sphere", "box"): Collider(sphere_box, 1),
     ("capsule", "capsule"): Collider(capsule_capsule, 2),
+    ("capsule", "cylinder"): Collider(capsule_cylinder, 2),
     ("capsule", "box"): Collider(capsule_box, 2),
+    ("cylinder", "cylinder"): Collider(cylinder_cylinder, 4),
+    ("cylinder", "box"): Collider(cylinder_box, 4),
     ("box", "box"): Collider(box_box, 8),
 } | {
     kinds: Collider(functools.partial(contact, kinds), 1)
     for kinds in (
         ("sphere", "ellipsoid"),
         ("capsule", "ellipsoid"),
-        ("capsule", "cylinder"),
         ("ellipsoid", "ellipsoid"),
         ("ellipsoid", "cylinder"),
         ("ellipsoid", "box"),
-        ("cylinder", "cylinder"),
-        ("cylinder", "box"),
     )
 }
 
