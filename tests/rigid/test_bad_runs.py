@@ -1,5 +1,7 @@
 """What runs of rigid bodies do with bad input: an error in one sentence, or a status that leaves other lanes alone."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -121,13 +123,34 @@ def test_integrators_that_there_are_not_are_refused(tmp_path):
 
 
 def test_pairs_of_shapes_that_there_are_not_are_refused_by_name(tmp_path):
-    path = tmp_path / "eggs.xml"
+    """Of what has a shape at all these are two planes, which only a pair that is written down can be."""
+    path = tmp_path / "planes.xml"
     path.write_text(
-        """<mujoco><worldbody><body><freejoint/><geom name="egg" type="ellipsoid" size="1 2 3"/></body>
-        <body><freejoint/><geom name="other" type="ellipsoid" size="1 2 3"/></body></worldbody></mujoco>"""
+        """<mujoco><worldbody><geom name="floor" type="plane" size="1 1 1"/><geom name="wall" type="plane" size="1 1 1"/>
+        <body><freejoint/><geom type="sphere" size="1"/></body></worldbody>
+        <contact><pair geom1="floor" geom2="wall"/></contact></mujoco>"""
     )
-    said(r.UnsupportedFeature, lambda: r.load(path), "ellipsoid with ellipsoid", "'egg'", "without=")
-    assert not r.load(path, without=("contacts of such shapes",)).tree.contacts
+    said(r.UnsupportedFeature, lambda: r.load(path), "plane with plane", "'floor'", "'wall'", "without=")
+    assert len(r.load(path, without=("contacts of such shapes",)).tree.contacts) == 2
+
+    def build(**options):
+        ball = r.body(
+            "ball", mass=1.0, inertia=(1, 1, 1), joints=[r.free("flight")], geoms=[r.geom("g", "sphere", (1,))]
+        )
+        ground = [r.geom("floor", "plane", (0, 0, 1)), r.geom("wall", "plane", (0, 0, 1))]
+        return r.build([ball], ground=ground, **options)
+
+    numbers = jnp.ones(5), jnp.ones(2), jnp.ones(5), jnp.zeros(()), jnp.zeros(())
+    pair = r.Pair(*numbers, geoms=("floor", "wall"), condim=1)
+    assert len(build().tree.contacts) == 2
+    said(ValueError, lambda: build(pairs={"two": pair}), "'floor'", "'wall'", "exclude")
+
+
+def test_all_other_pairs_of_shapes_are_simulated():
+    from worldline.physics.rigid.features import TOUCHING
+    from worldline.physics.rigid.filtering import KINDS
+
+    assert set(itertools.combinations_with_replacement(KINDS, 2)) - TOUCHING == {("plane", "plane")}
 
 
 def test_every_pair_that_is_let_in_is_computed():
