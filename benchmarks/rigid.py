@@ -1,6 +1,7 @@
 """Batched rollouts of robots from their MJCF files beside MuJoCo's C library on two threads: steps a second, first calls.
 
     python benchmarks/rigid.py [MODEL ...]     # prints a table, writes benchmarks/rigid.json
+    python benchmarks/rigid.py --mjx PYTHON    # MJX too, by a Python that has it; a minute more for each model
 
 Models are those of Gymnasium, which has to be installed, as is mujoco. Both programs get the same states and random
 controls; each case runs in a fresh process. Leave the machine alone meanwhile. Chains of joints are in chain.py.
@@ -85,35 +86,75 @@ def mujoco(name):
     return times | {"check": float(np.mean(np.abs(ends[:, -1, 1 : 1 + model.nq])))}
 
 
-def in_process(*arguments):
+def mjx(name):
+    """Rollouts by MuJoCo's own JAX code under `vmap`, with the options of the file."""
+    import jax
+    import jax.numpy as jnp
+    import mujoco as mj
+    from mujoco import mjx
+
+    model = mj.MjModel.from_xml_path(str(path_of(name)))
+    velocities, controls = (jnp.asarray(x, jnp.float32) for x in inputs(model.nv, model.nu))
+    try:
+        placed = mjx.put_model(model)
+    except NotImplementedError as error:
+        return {"missing": str(error)}
+    begin = mjx.make_data(placed)
+
+    def one(v, controls):
+        step = lambda data, u: (mjx.step(placed, data.replace(ctrl=u)), None)
+        return jax.lax.scan(step, begin.replace(qvel=v), controls)[0].qpos
+
+    many = jax.jit(jax.vmap(one))
+    start = time.perf_counter()
+    run = many.lower(velocities, controls).compile()
+    first = time.perf_counter() - start
+    start = time.perf_counter()
+    end = np.asarray(run(velocities, controls))
+    # Once: it takes up to a minute.
+    return {"first_s": first, "s": time.perf_counter() - start, "check": float(np.mean(np.abs(end)))}
+
+
+def in_process(python, *arguments):
     """What a case measures in a process of its own."""
-    out = subprocess.run([sys.executable, __file__, "--case", *arguments], capture_output=True, text=True)
+    out = subprocess.run([python, __file__, "--case", *arguments], capture_output=True, text=True)
     if out.returncode:
         raise SystemExit(out.stderr)
     return json.loads(out.stdout.splitlines()[-1])
 
 
+def row(name, cases):
+    """One line of the table."""
+    rates = {who: LANES * STEPS / case["s"] for who, case in cases.items() if "s" in case}
+    times = f"{rates['ours'] / rates['mujoco']:.1f} ({WANTED.get(name, '-')})"
+    other = f"{rates['mjx'] / 1e3:.1f}" if "mjx" in rates else "-"
+    firsts = " ".join(f"{cases[who]['first_s']:.1f} s" for who in ("ours", "mjx") if who in rates)
+    return f"| {name} | {rates['ours'] / 1e3:.0f} | {rates['mujoco'] / 1e3:.0f} | {times} | {other} | {firsts} |"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", default=MODELS)
-    parser.add_argument("--case", nargs=2, help="one measurement: who (ours, gradient or mujoco) and which model")
+    parser.add_argument("--mjx", metavar="PYTHON", help="measure MJX by this Python")
+    parser.add_argument("--case", nargs=2, help="one measurement: who (ours, gradient, mujoco or mjx) and which model")
     args = parser.parse_args()
     if args.case:
         who, name = args.case
-        print(json.dumps(mujoco(name) if who == "mujoco" else ours(name, who == "gradient")))
+        peers = {"mujoco": mujoco, "mjx": mjx}
+        print(json.dumps(peers[who](name) if who in peers else ours(name, who == "gradient")))
         return
     path = Path(__file__).parent / "rigid.json"
     record = json.loads(path.read_text()) if path.exists() else {}
-    print(f"| {LANES} lanes, {STEPS} steps, float32 | worldline | MuJoCo C | times faster (wanted) | first call |")
-    print("| --- | --- | --- | --- | --- |")
+    print(f"thousand steps a second; {LANES} lanes, {STEPS} steps, float32")
+    print("| | worldline | MuJoCo C | times faster (wanted) | MJX | first calls |\n| --- | --- | --- | --- | --- | --- |")
     for name in args.models:
-        mine, theirs = in_process("ours", name), in_process("mujoco", name)
-        record[name] = {"ours": mine, "mujoco": theirs}
-        rates = [LANES * STEPS / case["s"] for case in (mine, theirs)]
-        times = f"{rates[0] / rates[1]:.1f} ({WANTED.get(name, '-')})"
-        print(f"| {name} | {rates[0] / 1e3:.0f} thousand a second | {rates[1] / 1e3:.0f} | {times} | {mine['first_s']:.1f} s |")
+        cases = {"ours": in_process(sys.executable, "ours", name), "mujoco": in_process(sys.executable, "mujoco", name)}
+        if args.mjx:
+            cases["mjx"] = in_process(args.mjx, "mjx", name)
+        record[name] = cases
+        print(row(name, cases), flush=True)
     if "half_cheetah" in args.models:
-        slope = in_process("gradient", "half_cheetah")
+        slope = in_process(sys.executable, "gradient", "half_cheetah")
         record["half_cheetah gradient"] = slope
         ratio = slope["s"] / record["half_cheetah"]["ours"]["s"]
         print(f"\ngradient of half_cheetah by all controls: {ratio:.1f} rollouts, first call {slope['first_s']:.1f} s")
