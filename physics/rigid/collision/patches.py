@@ -1,9 +1,10 @@
 """Contacts of flat ends and sides of cylinders, where one point would let them rock: two points of a line, four of a face.
 
 Where the normal of the nearest points is that of a flat end of a cylinder or of a face of a box, to about five degrees,
-what of the other shape is as flat as that is laid over the face: the axis of a capsule, the side of a cylinder, an edge of
-a box, or a face. What of it is over the face touches at its ends or corners, each at its own distance, all along the
-normal of the face. The limits of angles and the 16 corners of a flat end are those of the C library.
+what of the other shape is as flat as that is laid over the face: the line of a capsule or of the side of a cylinder on
+which the nearest point is, an edge of a box, or a face. What of it is over the face touches at its ends or corners, each
+at its own distance, all along the normal of the face. The limits of angles and the 16 corners of a flat end are those of
+the C library, and so are the contacts of lines.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def capsule_cylinder(p1: Array, r1: Array, size1: Array, p2: Array, r2: Array, s
     """The nearest points, or both ends of the stretch of the capsule over a flat end. Arguments as in `planes`."""
     best = nearest(("capsule", "cylinder"), p1, r1, size1, p2, r2, size2)
     face = flat_end(p2, r2, size2, -best.normal)
-    points = _line_over(face, p1, size1[1] * r1[:, 2], size1[0])
+    thick = 0.5 * margin  # the C library takes the line on a capsule that is thicker by this
+    points = _line_over(face, p1 + (size1[0] + thick) * best.normal, size1[1] * r1[:, 2], thick)
     points = _where(points, _faces(face, -best.normal) & _is_flat(face, r1[:, 2]))
     return _contacts(best, [(points, -face.normal)], 2)
 
@@ -80,8 +82,8 @@ def cylinder_cylinder(
     first, second = flat_end(p1, r1, size1, best.normal), flat_end(p2, r2, size2, -best.normal)
     on_first, on_second = _faces(first, best.normal), _faces(second, -best.normal)
     four = _where(_face_over(second, first), on_second & (dot(first.normal, -second.normal) > _FACING))
-    side = _where(_side_over(second, p1, r1, size1), on_second & _is_flat(second, r1[:, 2]))
-    other = _where(_side_over(first, p2, r2, size2), on_first & _is_flat(first, r2[:, 2]))
+    side = _where(_side_over(second, p1, r1, size1, best.normal), on_second & _is_flat(second, r1[:, 2]))
+    other = _where(_side_over(first, p2, r2, size2, -best.normal), on_first & _is_flat(first, r2[:, 2]))
     return _contacts(best, [(four, -second.normal), (side, -second.normal), (other, first.normal)], 4)
 
 
@@ -92,13 +94,13 @@ def cylinder_box(p1: Array, r1: Array, size1: Array, p2: Array, r2: Array, size2
     on_end, on_face = _faces(end, best.normal), _faces(face, -best.normal)
     flush = dot(end.normal, -face.normal) > _FACING
     four = _where(_face_over(face, end), on_face & flush)
-    side = _where(_side_over(face, p1, r1, size1), on_face & _is_flat(face, r1[:, 2]))
+    side = _where(_side_over(face, p1, r1, size1, best.normal), on_face & _is_flat(face, r1[:, 2]))
     # The edge nearest to the end: along the flattest axis of the box, on the side towards the end along the others.
     slants = r2.T @ end.normal
     k = jnp.argmin(jnp.abs(slants))
     beyond = jnp.where(slants < 0, 1.0, -1.0) * size2
     lowest = p2 + r2 @ jnp.where(jnp.arange(3) == k, 0.0, beyond)
-    edge = _line_over(end, lowest, r2[:, k] * size2[k], jnp.zeros_like(size1[0]))
+    edge = _line_over(end, lowest, r2[:, k] * size2[k])
     edge = _where(edge, on_end & ~flush & (jnp.abs(slants[k]) < _FLAT))
     return _contacts(best, [(four, -face.normal), (side, -face.normal), (edge, end.normal)], 4)
 
@@ -152,22 +154,22 @@ def _clip(corners: Float[Array, "n 2"], start: Array, way: Array) -> tuple[Array
     return jnp.where(nowhere, 1.0, begin), jnp.where(nowhere, 0.0, end)
 
 
-def _line_over(face: Face, middle: Array, half: Array, radius: Array) -> _Points:
-    """Both ends of the part of a line over a face, thickened by a radius."""
+def _line_over(face: Face, middle: Array, half: Array, raised: Array | float = 0.0) -> _Points:
+    """Both ends of the part of a line that is over a face, at heights larger by `raised`."""
     start, _ = _over(face, middle - half)
     begin, end = _clip(face.corners, start, 2 * (face.axes @ half))
-    places = jnp.stack([begin, end])
-    points = middle - half + 2 * places[:, None] * half
-    heights = (points - face.middle) @ face.normal - radius
-    middles = points - (radius + 0.5 * heights)[:, None] * face.normal
+    points = middle - half + 2 * jnp.stack([begin, end])[:, None] * half
+    above = (points - face.middle) @ face.normal
+    heights = above + raised
+    middles = points + (0.5 * heights - above)[:, None] * face.normal
     return _Points(middles, heights, jnp.broadcast_to(begin < end, (2,)))
 
 
-def _side_over(face: Face, p: Array, r: Array, size: Array) -> _Points:
-    """The line of a cylinder's side that is nearest to a face."""
+def _side_over(face: Face, p: Array, r: Array, size: Array, towards: Array) -> _Points:
+    """The line of a cylinder's side that is farthest along a direction, over a face."""
     axis = r[:, 2]
-    _, out = length_and_direction(dot(face.normal, axis) * axis - face.normal, r[:, 0])
-    return _line_over(face, p + size[0] * out, size[1] * axis, jnp.zeros_like(size[0]))
+    _, out = length_and_direction(towards - dot(towards, axis) * axis, r[:, 0])
+    return _line_over(face, p + size[0] * out, size[1] * axis)
 
 
 def _face_over(face: Face, other: Face) -> _Points:
