@@ -17,6 +17,7 @@ import numpy as np
 from .arithmetic import add, binary, choose, compare, convert, is_uniform, maximum, minimum, mul, number
 from .arrays import Memory, Registers, Store, Value, is_small, scalar_of
 from .builder import Element, Register
+from .runs import pieces, read_piece, readable_as_runs
 
 INDEX, UNSIGNED = np.dtype("int64"), np.dtype("uint64")
 SELECT_ELEMENTS = 16  # an array up to this size is searched by selection instead of being written to memory
@@ -162,9 +163,22 @@ def dynamic_slice(store: Store, params: dict, operand: Value, *starts: Value) ->
     if contiguous:
         view = Memory(store.address(operand, base), tuple(sizes), operand.dtype, operand.stride, operand.uniform)  # type: ignore[arg-type, union-attr]
         return store.settled(view) if is_small(view.shape) else _copied(store, view)
+    if _is_contiguous(sizes, operand.shape) and is_small(tuple(sizes)):
+        return Registers(np.array(_run(store, operand, base, math.prod(sizes)), object).reshape(sizes), operand.dtype)
     return _collected(
         store, tuple(sizes), operand.dtype, lambda index: pick(store, operand, flat(store, index, strides, base))
     )
+
+
+def _run(store: Store, x: Value, place: Element, count: int) -> list[Element]:
+    """`count` elements one after the other from a flat place on, all known to lie inside."""
+    if not readable_as_runs(store, x, place):
+        return [pick(store, x, flat(store, [k], [1], place)) for k in range(count)]
+    found: list[Element] = []
+    for start, length in pieces(store.b, count):
+        at = flat(store, [start], [1], place)
+        found += [pick(store, x, at)] if length == 1 else read_piece(store, x, at, length)  # type: ignore[arg-type]
+    return found
 
 
 def _is_contiguous(sizes: Sequence[int], shape: Sequence[int]) -> bool:
@@ -251,14 +265,22 @@ def gather(store: Store, params: dict, operand: Value, indices: Value) -> Value:
     for axis, d in zip(numbers.offset_dims, kept, strict=True):
         shape[axis] = sizes[d]
     strides = strides_of(operand.shape)
-    if not is_small(tuple(shape)):  # loops count with registers, which only memory can be read by
+    small = is_small(tuple(shape))
+    if not small:  # loops count with registers, which only memory can be read by
         indices = store.in_memory(indices)
+    runs: dict[tuple, list[Element]] | None = {} if small and _is_contiguous(sizes, operand.shape) else None
+    own_strides = strides_of([sizes[d] for d in kept])
 
     def element(index: tuple) -> Element:
         batch = [index[axis] for axis in batch_axes]
         place, inside = _window(store, operand.shape, indices, batch, numbers, sizes, mode)
-        place = flat(store, [index[axis] for axis in numbers.offset_dims], [strides[d] for d in kept], place)
-        value = pick(store, operand, place)
+        own = [index[axis] for axis in numbers.offset_dims]
+        if runs is None:
+            value = pick(store, operand, flat(store, own, [strides[d] for d in kept], place))
+        else:
+            if tuple(batch) not in runs:
+                runs[tuple(batch)] = _run(store, operand, place, math.prod(sizes))
+            value = runs[tuple(batch)][int(flat(store, own, own_strides))]  # type: ignore[arg-type]
         if number(inside) and inside:
             return value
         return choose(store.b, scalar_of(operand.dtype), inside, value, _filler(operand.dtype, fill))

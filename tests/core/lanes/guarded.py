@@ -90,6 +90,9 @@ def primitives(every):
         for mode in ("clip", "fill", "drop"):
             yield f"{mode} {size}", (lambda x, i, m=mode: x.at[i].set(i[0], mode=m).at[i].add(1, mode=m)), \
                 numbers((size,), "f8", 1), table.places(size)  # fmt: skip
+    for length in (2, 3, 4, 7):
+        held = np.asarray(numbers((50, length), "f8", 2)[..., 0])
+        yield f"rows of {length}", (lambda i, held=held: jax.numpy.asarray(held)[i]), table.places(50)
     for name, function in table.SEARCHES.items():
         yield name, function, numbers((40,), "f8", 2)
     for shape in [(3, 4), (12, 14)] if every else []:
