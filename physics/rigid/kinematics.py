@@ -205,13 +205,15 @@ def position_rate(model: Model, q: Float[Array, "nq"], v: Float[Array, "nv"]) ->
     return jnp.concatenate(parts) if parts else q
 
 
-def displacement_rate(
-    model: Model, displacement: Float[Array, "nv"], v: Float[Array, "nv"]
-) -> Float[Array, "nv"]:
+def displacement_rate(model: Model, displacement: Float[Array, "nv"], v: Float[Array, "nv"]) -> Float[Array, "nv"]:
     """du/dt of the displacement u with q = `integrate_position(model, q0, u)` that moves with velocity v.
 
-    It is v but for turns, whose axes turn on the way: v + u x v / 2 + u x (u x v) / 12, to third order in u, the inverse
-    derivative of the exponential (Munthe-Kaas, Applied Numerical Mathematics 29 (1999) 115, for velocities in the body).
+    It is v but for turns, whose axes turn on the way: with the angle s = |u|,
+
+        v + u x v / 2 + c u x (u x v),      c = (1 - s / 2 cot(s / 2)) / s^2,
+
+    the inverse derivative of the exponential (Munthe-Kaas, Applied Numerical Mathematics 29 (1999) 115, for velocities in
+    the body). It has no value at whole turns, which no step should make.
     """
     parts = []
     for kind, place_v in zip(model.tree.kinds, model.tree.velocities):
@@ -220,8 +222,17 @@ def displacement_rate(
         parts.append(rate[:turns])
         if kind in ("free", "ball"):
             turned = cross(own[turns:], rate[turns:])
-            parts.append(rate[turns:] + 0.5 * turned + cross(own[turns:], turned) / 12)
+            parts.append(rate[turns:] + 0.5 * turned + _turning(own[turns:]) * cross(own[turns:], turned))
     return jnp.concatenate(parts) if parts else v
+
+
+def _turning(u: Float[Array, "3"]) -> Float[Array, ""]:
+    """The c of `displacement_rate`: 1/12 for small turns, where its formula is a difference of nearly equal numbers."""
+    square = jnp.sum(u * u)
+    small = square < 0.01
+    half = 0.5 * jnp.sqrt(jnp.where(small, 1.0, square))
+    large = (1 - half * jnp.cos(half) / jnp.sin(half)) / (4 * half * half)
+    return jnp.where(small, 1 / 12 + square * (1 / 720 + square * (1 / 30240 + square / 1209600)), large)
 
 
 def difference(model: Model, q0: Float[Array, "nq"], q1: Float[Array, "nq"]) -> Float[Array, "nv"]:

@@ -15,6 +15,7 @@ from ...solvers.problems import Mechanics, Motion
 from .actuation import Actuation, actuation, next_activation
 from .dynamics import newton_euler
 from .factor import factor_mass, solve_mass
+from .flight import flight
 from .holding import constraint_problem, is_held
 from .kinematics import Placement, displacement_rate, integrate_position, move, place, position_rate
 from .mass import mass_matrix_at, mass_rows
@@ -40,7 +41,8 @@ def motion(
 
     and then, for the forces that are `implicit` over the step h, the acceleration a with
 
-        (M + h D) a = M dv/dt,       D = damping of joints ("damping"), or -dforce/dv ("velocity")
+        (M + h D) a = M dv/dt,       D = damping of joints ("damping"), or -dforce/dv, its symmetric half ("velocity"; for
+                                     bodies that fly alone see `flight`)
 
     **Source**: the documentation of MuJoCo, "Computation", forward dynamics and numerical integration.
     """
@@ -84,8 +86,10 @@ def _inertia(model: Model, placed: Placement) -> _Inertia:
 def _solved(model: Model, inertia: _Inertia, force: Array, h: Array, state: State, u: Array, implicit: str) -> Array:
     """a of (M + h D) a = force."""
     if implicit == "velocity":
-        dense = _dense(model, inertia) + h * _resistance(model, state, u, h)
-        return cho_solve(cho_factor(dense, lower=True), force)
+        mass, slope = _dense(model, inertia), _slope(model, state, u, h)
+        dense = mass - 0.5 * h * (slope + slope.T)
+        acceleration = cho_solve(cho_factor(dense, lower=True), force)
+        return flight(model, state.q, state.v, mass, slope, force, acceleration, h)
     added = [jnp.zeros(())] * model.nv
     if implicit == "damping":
         tree = model.tree
@@ -114,16 +118,15 @@ def _dense(model: Model, inertia: _Inertia) -> Array:
     return lower + jnp.tril(lower, -1).T
 
 
-def _resistance(model: Model, state: State, u: Array, h: Array) -> Float[Array, "nv nv"]:
-    """-dforce/dv of passive and actuator forces, its symmetric half."""
+def _slope(model: Model, state: State, u: Array, h: Array) -> Float[Array, "nv nv"]:
+    """dforce/dv of passive and actuator forces."""
 
     def force(v: Array) -> Array:
         placed = place(model, state.q)
         passive = passive_forces_at(model, state.q, v, placed, move(model, placed, v)[0])
         return passive + actuation(model, state.q, v, u, state.activation, h).generalized
 
-    slope = jax.jacfwd(force)(state.v)
-    return -0.5 * (slope + slope.T)
+    return jax.jacfwd(force)(state.v)
 
 
 def advance(model: Model, state: State, motion: Motion, h: Float[Array, ""], whole: bool = True) -> State:

@@ -12,7 +12,7 @@ ROUNDING = 1e-10
 
 
 def path(name):
-    return MODELS / f"{name}.xml"
+    return next(MODELS.glob(f"{name}.*"))
 
 
 def compiled(name):
