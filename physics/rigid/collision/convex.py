@@ -28,7 +28,7 @@ from ....core.loops import fori_loop
 from .bodies import Sum, directions, sum_of, sum_of_two
 from .frames import Contacts, cross, dot, frame_of
 
-_STARTS = 6  # the most promising directions are followed
+_STARTS = 8  # the most promising directions are followed
 _ROUND = 0.003  # the first e, as a share of the size of the parts: larger ones merge maxima
 _ROUNDS = {8: (18, 0.35), 4: (10, 0.5)}  # by bytes of a number: steps, and the factor of e in each
 _IN_KINK = 1e3  # times the last e: nearer than this to a kink is in it
@@ -231,7 +231,7 @@ def _step(body: Sum, d: Array, kinks: _Kinks, n: Array) -> Float[Array, "3"]:
     tangents = lax.stop_gradient(frame_of(n))[1:]
     (a, b), (_, c) = tangents @ curvature @ tangents.T
     a, c = a + height, c + height
-    u, v = tangents @ slope
+    u, v = tangents @ (slope - height * n)  # n may be moved by what it depends on; the tangents stay
     free = jnp.stack([c * u - b * v, a * v - b * u]) @ tangents
     determinant = a * c - b**2
     smooth = (kinks.count == 0) & (jnp.abs(determinant) > least**2)
