@@ -29,7 +29,7 @@ def test_runs_with_limits_and_contact_agree_with_the_c_library():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in rigid_vs_mujoco.MODELS if name != "pusher"])
+@pytest.mark.parametrize("name", rigid_vs_mujoco.MODELS)
 def test_runs_of_the_robots_agree_with_the_c_library(name):
     row = check_rigid_runs(name, path(name), states=200, seconds=0.5)
     assert row.passed, row.verdict
