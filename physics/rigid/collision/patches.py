@@ -1,7 +1,7 @@
 """Contacts of flat ends and sides of cylinders, where one point would let them rock: two points of a line, four of a face.
 
-Where the normal of the nearest points is that of a flat end of a cylinder or of a face of a box, to about five degrees,
-what of the other shape is as flat as that is laid over the face: the line of a capsule or of the side of a cylinder on
+Where the normal of the nearest points is that of a flat end of a cylinder or of a face of a box, to about eight degrees,
+what of the other shape is flat to five degrees is laid over the face: the line of a capsule or of the side of a cylinder on
 which the nearest point is, an edge of a box, or a face. What of it is over the face touches at its ends or corners, each
 at its own distance, all along the normal of the face. The limits of angles and the 16 corners of a flat end are those of
 the C library, and so are the contacts of lines.
@@ -20,7 +20,8 @@ from jaxtyping import Array, Bool, Float
 from .convex import Nearest, nearest
 from .frames import Contacts, cross, dot, frame_of, length_and_direction, present
 
-_FACING = 0.996  # cosine of the angle of two normals, at least
+_FACING = 0.99  # cosine of the angle of the normal of the nearest points and that of a face, at least,
+_FLUSH = 0.996  # and of the normals of two faces
 _FLAT = 0.0888  # sine of the angle of a line with a face, at most
 _CORNERS = 16
 _ANGLES = 2 * np.pi * np.arange(_CORNERS) / _CORNERS
@@ -81,7 +82,7 @@ def cylinder_cylinder(
     best = nearest(("cylinder", "cylinder"), p1, r1, size1, p2, r2, size2)
     first, second = flat_end(p1, r1, size1, best.normal), flat_end(p2, r2, size2, -best.normal)
     on_first, on_second = _faces(first, best.normal), _faces(second, -best.normal)
-    four = _where(_face_over(second, first), on_second & (dot(first.normal, -second.normal) > _FACING))
+    four = _where(_face_over(second, first), on_second & (dot(first.normal, -second.normal) > _FLUSH))
     side = _where(_side_over(second, p1, r1, size1, best.normal), on_second & _is_flat(second, r1[:, 2]))
     other = _where(_side_over(first, p2, r2, size2, -best.normal), on_first & _is_flat(first, r2[:, 2]))
     return _contacts(best, [(four, -second.normal), (side, -second.normal), (other, first.normal)], 4)
@@ -92,7 +93,7 @@ def cylinder_box(p1: Array, r1: Array, size1: Array, p2: Array, r2: Array, size2
     best = nearest(("cylinder", "box"), p1, r1, size1, p2, r2, size2)
     end, face = flat_end(p1, r1, size1, best.normal), box_face(p2, r2, size2, -best.normal)
     on_end, on_face = _faces(end, best.normal), _faces(face, -best.normal)
-    flush = dot(end.normal, -face.normal) > _FACING
+    flush = dot(end.normal, -face.normal) > _FLUSH
     four = _where(_face_over(face, end), on_face & flush)
     side = _where(_side_over(face, p1, r1, size1, best.normal), on_face & _is_flat(face, r1[:, 2]))
     # The edge nearest to the end: along the flattest axis of the box, on the side towards the end along the others.
