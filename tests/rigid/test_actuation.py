@@ -83,6 +83,7 @@ def test_controls_of_another_length_are_refused():
         wl.rigid.actuation(MODEL, q, v, jnp.zeros(MODEL.nu), jnp.asarray(1.0))
 
 
+@pytest.mark.slow
 def test_forces_are_differentiable_by_controls_and_gains():
     theirs, _, q, v, control, activation = drawn()
 

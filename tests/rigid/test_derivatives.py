@@ -39,16 +39,7 @@ def everything(model, q, v):
 
 @pytest.mark.parametrize(
     ("name", "rest"),
-    [
-        ("driven", True),
-        *(
-            pytest.param(name, rest, marks=pytest.mark.slow)
-            for name in MODELS
-            for rest in (True, False)
-            if name != "driven"
-        ),
-        pytest.param("driven", False, marks=pytest.mark.slow),
-    ],
+    [pytest.param(name, rest, marks=pytest.mark.slow) for name in MODELS for rest in (True, False)],
 )
 def test_every_parameter_has_a_finite_derivative(name, rest):
     model, q, v = state(name, rest)

@@ -180,7 +180,8 @@ LACKING = {
     ),
     "mocap bodies": model(world=BODY + '<body mocap="true"/>'),
     "contacts of such shapes": model(
-        world="".join(f'<body><freejoint/><geom type="{kind}" size="1 2 3"/></body>' for kind in ("ellipsoid", "box"))
+        '<contact><pair geom1="g" geom2="h"/></contact>',
+        "".join(f'<geom name="{name}" type="plane" size="1 1 1"/>' for name in "gh") + BODY,
     ),
     "switched-off passive forces": model('<option><flag spring="disable"/></option>'),
     "nonlinear springs": model(world=BODY.replace("<joint", '<joint stiffness="1 2 3"')),
@@ -191,7 +192,7 @@ LACKING = {
 def test_what_is_lacking_is_named_and_can_be_left_out(word, tmp_path):
     path = written(tmp_path, LACKING[word])
     with pytest.raises(
-        wl.rigid.UnsupportedFeature, match=word if word != "contacts of such shapes" else "ellipsoid"
+        wl.rigid.UnsupportedFeature, match=word if word != "contacts of such shapes" else "plane with plane"
     ) as raised:
         wl.rigid.load(path)
     leave = eval(str(raised.value).partition("without=")[2].rstrip(".)") + ")")

@@ -80,6 +80,7 @@ def test_jacobians_momentum_and_steps_of_configurations_agree_with_the_c_library
         assert_near(ours["there"][k], there)
 
 
+@pytest.mark.slow
 def test_energy_and_momentum_of_a_free_chain_do_not_change():
     """Their rates along the motion, by the chain rule: exact but for rounding."""
     model = wl.rigid.load(c_library.path("chain"))

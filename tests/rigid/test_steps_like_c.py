@@ -41,9 +41,21 @@ def expected(name, integrator, drawn):
 # Small robots, each with many features in combination; some rest on one another in the file, and some touch when moved.
 ROBOTS = (
     "four_legged", "mid_tree", "fingers", "masks", "switched", "spinning", "servos", "rolling", "nested", "limits", "flying",
-    "arm",
+    "arm", "guarded",
 )  # fmt: skip
-TOUCHING = {"four_legged", "mid_tree", "fingers", "masks", "rolling", "nested", "flying", "arm", "touching", "held"}
+TOUCHING = {
+    "four_legged",
+    "mid_tree",
+    "fingers",
+    "masks",
+    "rolling",
+    "nested",
+    "flying",
+    "arm",
+    "guarded",
+    "touching",
+    "held",
+}
 QUICK = {"switched", "spinning"}
 CASES = [
     *(pytest.param(name, "auto", marks=[pytest.mark.slow] * (name not in QUICK)) for name in ROBOTS),
