@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 
 MODELS = Path(__file__).parent / "models"
+mujoco.set_mju_user_warning(lambda message: None)  # it would go to a file in the current folder
 
 # Both programs round differently; between them are a few hundred operations.
 ROUNDING = 1e-10
