@@ -150,7 +150,7 @@ def test_degenerate_poses_have_numbers_and_derivatives(name: str, dtype: type) -
                 np.testing.assert_allclose(gram, np.broadcast_to(np.eye(3), gram.shape), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", PAIR_NAMES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in ITERATED else n for n in PAIR_NAMES])
 def test_lanes_agree_with_vmap(name: str) -> None:
     first, second = name.split("-")
     sizes = [jnp.asarray([*SIZES[kind], 0.0, 0.0][:3]) for kind in (first, second)]
