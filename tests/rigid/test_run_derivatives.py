@@ -38,9 +38,17 @@ def driven():
     return model, jnp.asarray(q[0]), jnp.asarray(v[0])
 
 
-CASES = {"block": sliding_block, "ball": rolling_ball, "driven": driven}
+def spinning():
+    """A free body that turns fast about no axis of its own."""
+    model = small_models.top()
+    turn = jnp.array([0.7, 0.1, -0.5, 0.4])
+    q = jnp.concatenate([jnp.array([0.1, -0.2, 0.3]), turn / jnp.linalg.norm(turn)])
+    return model, q, jnp.array([0.4, -0.3, 0.2, 15.0, 40.0, -25.0])
+
+
+CASES = {"block": sliding_block, "ball": rolling_ball, "driven": driven, "spinning": spinning}
 # The search for forces ends at rounding; differences lose half the digits besides.
-DIFFERENCES = {"block": 2e-6, "ball": 2e-6, "driven": 5e-5}
+DIFFERENCES = {"block": 2e-6, "ball": 2e-6, "driven": 5e-5, "spinning": 2e-6}
 
 
 def outcome(model, q, v, u, gradient="auto", solver="auto"):
@@ -55,6 +63,7 @@ def outcome(model, q, v, u, gradient="auto", solver="auto"):
     [
         ("block", "auto"),
         *(pytest.param(*given, marks=pytest.mark.slow) for given in (("block", "rk4"), ("ball", "auto"), ("driven", "auto"))),
+        *(pytest.param("spinning", solver, marks=pytest.mark.slow) for solver in ("rk4", "implicitfast")),
     ],
 )  # fmt: skip
 def test_forward_reverse_and_differences_agree(case, solver):
