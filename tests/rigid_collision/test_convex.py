@@ -227,10 +227,10 @@ def test_ends_on_faces_touch_at_four_corners(name: str) -> None:
         if k % 2 == 0:
             np.testing.assert_allclose(d, [c[0] for c in found], atol=SAME)
         arms = (p - p.mean(0)) @ r2[:, :2]
-        area = 0.5 * abs(np.cross(arms[2] - arms[0], arms[3] - arms[1]))
+        area = abs(np.linalg.det([arms[2] - arms[0], arms[3] - arms[1]]))
         other = (np.array([c[1] for c in found]) - p2) @ r2[:, :2]
         other = other[np.argsort(np.arctan2(*(other - other.mean(0)).T))]
-        assert area > 0.8 * 0.5 * abs(np.cross(other[2] - other[0], other[3] - other[1]))
+        assert area > 0.8 * abs(np.linalg.det([other[2] - other[0], other[3] - other[1]]))
 
 
 def separated(poses: list[Pose]) -> list[Pose]:
@@ -271,6 +271,7 @@ def test_derivatives(name: str) -> None:
     assert np.sum(np.minimum(*errors) > 1e-6) <= len(poses) // 20, np.sort(np.minimum(*errors))[-8:]
 
 
+@pytest.mark.slow
 def test_second_derivatives_of_a_capsule_on_a_cylinder() -> None:
     """Of the distance against finite differences of first ones."""
     one, _ = in_lanes("capsule-cylinder")

@@ -45,7 +45,8 @@ def sum_of(kind: str, r: Float[Array, "3 3"], size: Float[Array, "3"]) -> Sum:
 
 def sum_of_two(one: Sum, other: Sum) -> Sum:
     """All parts of both shapes."""
-    return Sum(*(jnp.concatenate(pair) for pair in zip(one[:2], other[:2])), one.ball + other.ball)
+    segments = jnp.concatenate([one.segments, other.segments])
+    return Sum(segments, jnp.concatenate([one.rounds, other.rounds]), one.ball + other.ball)
 
 
 def unit(v: Float[Array, "3"], otherwise: Float[Array, "3"]) -> Float[Array, "3"]:

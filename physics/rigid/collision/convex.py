@@ -58,14 +58,14 @@ class _Kinks(NamedTuple):
     """Which kinks the direction lies in.
 
     `edges`, `faces`: of which segments and discs; `first`, `second`: vectors that it is perpendicular to, as far as there
-    are some; `count`: how many.
+    are some; `number`: how many.
     """
 
     edges: Bool[Array, "m"]
     faces: Bool[Array, "k"]
     first: Float[Array, "3"]
     second: Float[Array, "3"]
-    count: Array
+    number: Array
 
 
 def nearest(kinds: tuple[str, str], p1: Array, r1: Array, size1: Array, p2: Array, r2: Array, size2: Array) -> Nearest:
@@ -73,7 +73,7 @@ def nearest(kinds: tuple[str, str], p1: Array, r1: Array, size1: Array, p2: Arra
     one, other = sum_of(kinds[0], r1, size1), sum_of(kinds[1], r2, size2)
     body, d = sum_of_two(one, other), p2 - p1
     discs = tuple(kind == "cylinder" for kind in kinds if kind in ("cylinder", "ellipsoid"))
-    found = _search(*(lax.stop_gradient(x) for x in (body, d)), discs)
+    found = _search(lax.stop_gradient(body), lax.stop_gradient(d), discs)
     kinks = _kinks(body, discs, found)
     normal = found.normal
     for _ in range(2):  # the second step makes second derivatives right, too
@@ -211,11 +211,11 @@ def _smooth(body: Sum, kinks: _Kinks, n: Array) -> tuple[Array, Array]:
 
 def _step(body: Sum, d: Array, kinks: _Kinks, n: Array) -> Float[Array, "3"]:
     """One Newton step in the kinks that the direction lies in."""
-    some = jnp.where(kinks.count > 0, dot(kinks.first, kinks.first), 1.0)
+    some = jnp.where(kinks.number > 0, dot(kinks.first, kinks.first), 1.0)
     first = kinks.first / jnp.sqrt(some)
     across = cross(first, kinks.second)
     squared = dot(across, across)
-    two = (kinks.count == 2) & (squared > 0)
+    two = (kinks.number == 2) & (squared > 0)
     across = across / jnp.sqrt(jnp.where(two, squared, 1.0))
     vertex = across * jnp.where(dot(lax.stop_gradient(across), lax.stop_gradient(n)) < 0, -1.0, 1.0)
     n = n - dot(n, first) * first
@@ -227,16 +227,16 @@ def _step(body: Sum, d: Array, kinks: _Kinks, n: Array) -> Float[Array, "3"]:
     steep = dot(along, curvature @ along) + height
     least = jnp.finfo(n.dtype).eps * _size(body)
     safe = lambda x, where: jnp.where(where & (jnp.abs(x) > least), x, jnp.inf)
-    on_edge = along * dot(along, slope) / safe(steep, kinks.count == 1)
+    on_edge = along * dot(along, slope) / safe(steep, kinks.number == 1)
     tangents = lax.stop_gradient(frame_of(n))[1:]
     (a, b), (_, c) = tangents @ curvature @ tangents.T
     a, c = a + height, c + height
     u, v = tangents @ (slope - height * n)  # n may be moved by what it depends on; the tangents stay
     free = jnp.stack([c * u - b * v, a * v - b * u]) @ tangents
     determinant = a * c - b**2
-    smooth = (kinks.count == 0) & (jnp.abs(determinant) > least**2)
+    smooth = (kinks.number == 0) & (jnp.abs(determinant) > least**2)
     free = free / jnp.where(smooth, determinant, jnp.inf)
-    moved = n + jnp.where(kinks.count == 0, free, on_edge)
+    moved = n + jnp.where(kinks.number == 0, free, on_edge)
     moved = moved / jnp.sqrt(jnp.where(two, 1.0, dot(moved, moved)))
     return jnp.where(two, vertex, moved)
 
@@ -256,10 +256,10 @@ def _arms(
     t0, y0 = found.along, found.within
     same = lambda part, vector: jnp.all(lax.stop_gradient(part == vector))
     is_first = [
-        kinks.edges[k] & ~face_first & (kinks.count > 0) & same(s, kinks.first) for k, s in enumerate(body.segments)
+        kinks.edges[k] & ~face_first & (kinks.number > 0) & same(s, kinks.first) for k, s in enumerate(body.segments)
     ]
     is_second = [
-        kinks.edges[k] & ~face_first & (kinks.count > 1) & same(s, kinks.second) for k, s in enumerate(body.segments)
+        kinks.edges[k] & ~face_first & (kinks.number > 1) & same(s, kinks.second) for k, s in enumerate(body.segments)
     ]
     face = [kinks.faces[k] & same(part[:, 0], kinks.first) for k, part in enumerate(body.rounds)]
     for k, segment in enumerate(body.segments):
@@ -289,8 +289,8 @@ def _places(kinks: _Kinks, rest: Array) -> tuple[Array, Array]:
     """Of rest = u first + v second, u and v."""
     aa, ab, bb = dot(kinks.first, kinks.first), dot(kinks.first, kinks.second), dot(kinks.second, kinks.second)
     area = aa * bb - ab**2
-    two = (kinks.count == 2) & (area > 0)
-    one = kinks.count == 1
+    two = (kinks.number == 2) & (area > 0)
+    one = kinks.number == 1
     x, y = dot(kinks.first, rest), dot(kinks.second, rest)
     safe = jnp.where(two, area, 1.0)
     alone = x / jnp.where(one & (aa > 0), aa, 1.0)

@@ -211,7 +211,8 @@ def _outline(corners: Float[Array, "n 2"], places: Float[Array, "m 2"]) -> tuple
 
 def _spread(flat: Array, there: Array) -> tuple[Float[Array, "4 k"], Bool[Array, "4"]]:
     """Which points are farthest along each diagonal, as rows of ones and zeros; of equal ones only the first counts."""
-    rows, valid, chosen = [], [], []
+    rows, valid = [], []
+    chosen: list[Array] = []
     size = jnp.max(jnp.where(there[:, None], jnp.abs(flat), 0.0))
     for diagonal in _SQUARE:
         reach = jnp.where(there, flat @ jnp.asarray(diagonal, flat.dtype), -jnp.inf)
