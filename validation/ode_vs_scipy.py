@@ -5,6 +5,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from ..physics.ode import System, zoo
 from ..physics.ode.zoo import Problem
 from ..sim.simulate import simulate
 from ..sim.trajectory import Trajectory
-from .report import Check, Report, Row
+from .report import Check, Report, Row, report_on
 from .scipy_reference import EXPLICIT, ScipyFailure, Solution, scipy_sensitivities, scipy_states
 
 TIMES = 41
@@ -63,14 +64,9 @@ def validate(names: Sequence[str] | None = None, *, progress: Callable[[Row], No
         ValueError: the default precision is float32, in which the tolerances make no sense.
         LookupError: there is no problem of that name.
     """
-    if jnp.result_type(float) != jnp.float64:
-        raise ValueError("validation compares in float64, which is off: call wl.use_float64() first")
-    rows = []
-    for problem in [zoo.problem(name) for name in (zoo.names() if names is None else names)]:
-        rows.append(check_problem(problem))
-        if progress is not None:
-            progress(rows[-1])
-    return Report("Ordinary differential equations: the zoo against SciPy", rows, NOTES)
+    problems = [zoo.problem(name) for name in (zoo.names() if names is None else names)]
+    cases = {problem.name: partial(check_problem, problem) for problem in problems}
+    return report_on("Ordinary differential equations: the zoo against SciPy", cases, NOTES, progress)
 
 
 def check_problem(problem: Problem) -> Row:

@@ -1,9 +1,13 @@
 """What a validation comes to: rows of checks with their tolerances, as a table a person reads and as JSON."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import jax.numpy as jnp
 
 
 @dataclass(frozen=True)
@@ -127,3 +131,27 @@ def _text(value: str | int | float | None, style: str) -> str:
     if value is None:
         return "-"
     return format(value, style) if isinstance(value, float) else str(value)
+
+
+def report_on(
+    title: str,
+    cases: Mapping[str, Callable[[], Row]],
+    notes: Sequence[str] = (),
+    progress: Callable[[Row], None] | None = None,
+) -> Report:
+    """Check one case after the other, by its name; `progress` is called with each row as it is done.
+
+    A case that raises `ValueError` or `ArithmeticError` is a failed row. **Raises** `ValueError` in float32, in which
+    the tolerances make no sense.
+    """
+    if jnp.result_type(float) != jnp.float64:
+        raise ValueError("validation compares in float64, which is off: call wl.use_float64() first")
+    rows = []
+    for name, check in cases.items():
+        try:
+            rows.append(check())
+        except (ValueError, ArithmeticError) as error:
+            rows.append(Row(name, failure=str(error).splitlines()[0]))
+        if progress is not None:
+            progress(rows[-1])
+    return Report(title, rows, notes)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,7 +17,7 @@ from scipy.integrate import solve_ivp
 
 from ..physics import rigid
 from ..sim import simulate
-from .report import Check, Report, Row
+from .report import Check, Report, Row, report_on
 
 ORDERS = {"euler": 1, "rk4": 4}  # `implicitfast` is `euler` where no force depends on velocity
 SECONDS = 0.4  # of a motion whose drift is measured
@@ -108,17 +109,13 @@ def validate(names: Sequence[str] | None = None, *, progress: Callable[[Row], No
     `progress` is called with each row as it is done. **Raises** `ValueError` in float32, `LookupError` for a name that
     there is not.
     """
-    if jnp.result_type(float) != jnp.float64:
-        raise ValueError("validation compares in float64, which is off: call wl.use_float64() first")
     names = PROBLEMS if names is None else names
     if unknown := [name for name in names if name not in PROBLEMS]:
         raise LookupError(f"there is no problem {unknown[0]!r}; the problems are {'; '.join(PROBLEMS)}")
-    rows = []
-    for name in names:
-        rows.append(against_scipy() if name == SCIPY else check_conservation(name, *CASES[name]))
-        if progress is not None:
-            progress(rows[-1])
-    return Report("Rigid bodies: what motion conserves, and known motion", rows, NOTES)
+    known: dict[str, Callable[[], Row]] = {name: partial(check_conservation, name, *case) for name, case in CASES.items()}
+    known[SCIPY] = against_scipy
+    cases = {name: known[name] for name in names}
+    return report_on("Rigid bodies: what motion conserves, and known motion", cases, NOTES, progress)
 
 
 def check_conservation(name: str, motion_name: str, solver: str) -> Row:

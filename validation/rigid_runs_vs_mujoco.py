@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from ..physics import rigid
 from ..physics.rigid.mjcf import quiet
 from ..physics.rigid.motion import motion
 from ..sim import simulate
-from .report import Check, Report, Row
+from .report import Check, Report, Row, report_on
 from .rigid_vs_mujoco import MODELS, STATES, model_path
 
 COMPARED = ("acceleration", "next q", "next v", "q in 20 steps")
@@ -65,17 +66,9 @@ def validate(names: Sequence[str] | None = None, *, progress: Callable[[Row], No
     `progress` is called with each row as it is done. **Raises** `ValueError` in float32, `LookupError` for a name that
     there is not, `ImportError` without mujoco or gymnasium.
     """
-    if jnp.result_type(float) != jnp.float64:
-        raise ValueError("validation compares in float64, which is off: call wl.use_float64() first")
-    rows = []
-    for name, path in [(name, model_path(name)) for name in (MODELS if names is None else names)]:
-        try:
-            rows.append(check_runs(name, path))
-        except (ValueError, ArithmeticError) as error:
-            rows.append(Row(name, failure=str(error).splitlines()[0]))
-        if progress is not None:
-            progress(rows[-1])
-    return Report("Rigid bodies: runs with contact against MuJoCo", rows, NOTES)
+    paths = {name: model_path(name) for name in (MODELS if names is None else names)}
+    cases = {name: partial(check_runs, name, path) for name, path in paths.items()}
+    return report_on("Rigid bodies: runs with contact against MuJoCo", cases, NOTES, progress)
 
 
 def check_runs(name: str, path: Path, states: int = STATES, seconds: float = SECONDS) -> Row:

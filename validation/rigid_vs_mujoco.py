@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import util
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from ..core.lanes import lanes
 from ..physics import rigid
 from ..physics.rigid.features import CONTACTS
 from ..physics.rigid.mjcf import quiet
-from .report import Check, Report, Row
+from .report import Check, Report, Row, report_on
 
 MODELS = (
     "inverted_pendulum",
@@ -75,17 +75,9 @@ def validate(names: Sequence[str] | None = None, *, progress: Callable[[Row], No
     `progress` is called with each row as it is done. **Raises** `ValueError` in float32, `LookupError` for a name that
     there is not, `ImportError` without mujoco or gymnasium.
     """
-    if jnp.result_type(float) != jnp.float64:
-        raise ValueError("validation compares in float64, which is off: call wl.use_float64() first")
-    rows = []
-    for name, path in [(name, model_path(name)) for name in (MODELS if names is None else names)]:
-        try:
-            rows.append(check_model(name, path))
-        except (ValueError, ArithmeticError) as error:
-            rows.append(Row(name, failure=str(error).splitlines()[0]))
-        if progress is not None:
-            progress(rows[-1])
-    return Report("Rigid bodies: smooth dynamics against MuJoCo", rows, NOTES)
+    paths = {name: model_path(name) for name in (MODELS if names is None else names)}
+    cases = {name: partial(check_model, name, path) for name, path in paths.items()}
+    return report_on("Rigid bodies: smooth dynamics against MuJoCo", cases, NOTES, progress)
 
 
 def check_model(name: str, path: Path, states: int = STATES) -> Row:
