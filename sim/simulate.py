@@ -220,6 +220,8 @@ def _times(ts: Any, t0: Any, t1: Any, dt: Any, steps: int | None, dtype: np.dtyp
     """Start, output times and fixed step from the ways in which a user may give them."""
     if ts is not None and (t1 is not None or steps is not None):
         raise ValueError("ts already says when to end: pass ts alone, or t1, or dt and steps.")
+    if _traced(steps):
+        raise TypeError("steps is traced: it says how many states there are, so it must be a whole number of Python.")
     if steps is not None:
         if dt is None or t1 is not None:
             raise ValueError("steps needs dt, and excludes t1: pass dt=0.01, steps=1000.")
@@ -292,6 +294,9 @@ def _in_rows(controls: Any, ts: Any, steps: int, dtype: np.dtype) -> Signal | No
     if rows.ndim == 0 or rows.shape[0] != steps:
         raise ValueError(f"controls has shape {rows.shape} for {steps} steps: give one row for each step.")
     rows = rows if jnp.issubdtype(rows.dtype, jnp.floating) else rows.astype(dtype)
+    if not _traced(rows) and not np.isfinite(rows).all():
+        row = int(np.argwhere(~np.isfinite(np.asarray(rows)))[0][0])
+        raise ValueError(f"controls[{row}] = {np.asarray(rows)[row]} is not finite: every control must be a finite number.")
     return Rows(rows, jnp.asarray(ts))
 
 

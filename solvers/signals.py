@@ -207,7 +207,7 @@ def _takes_state(function: Callable) -> bool:
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(v, (int, float)) for v in value)
+    return isinstance(value, list) and all(isinstance(v, (int, float)) or _is_list(v) for v in value)
 
 
 def _floats(value: Any) -> Array:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from ..core.lanes.single import one_lane
 from ..core.loops import scan, while_loop
 from ..core.status import Code, Status
 from .problems import InitialValueProblem, Options, Solution, Solver, Stats
@@ -55,7 +56,12 @@ class FixedStep(Solver):
         forward, reverse = run("forward"), run("reverse")
         if problem.closes_over_traced():
             (forward, reverse), leaves = hoisted((forward, reverse), leaves)
-        out = differentiable(forward, reverse, options.gradient, count_outputs(problem, ts))(*leaves)
+        gradient = options.gradient
+        if options.stepwise and gradient in ("auto", "reverse"):
+            # A scan over steps that are made again on the way back: it has both modes, and costs little in either.
+            out = one_lane(reverse)(*leaves)
+        else:
+            out = differentiable(forward, reverse, gradient, count_outputs(problem, ts))(*leaves)
         failed = out["code"] != Code.OK
         # Steps are counted from 0: the last one made is the bad one, the limit stops the one after it.
         bad_step = jnp.maximum(out["steps"] - (out["code"] != Code.STEP_LIMIT), 0)

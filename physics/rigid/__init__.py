@@ -9,7 +9,7 @@ from .elements import Actuator, Body, Coupling, DryFriction, Fluid, Geom, Joint,
 from .energy import center_of_mass, energy, kinetic_energy, momentum, potential_energy
 from .factor import MassFactor, factor_mass, solve_mass
 from .features import UnsupportedFeature
-from .kinematics import Poses, difference, integrate_position, kinematics, point_jacobian
+from .kinematics import Placement, Poses, difference, integrate_position, kinematics, place, point_jacobian
 from .mass import mass_matrix, mass_rows
 from .mjcf import load
 from .model import Candidate, Model, Settings, Tree, Weights
@@ -47,6 +47,7 @@ __all__ = [
     "MassFactor",
     "Model",
     "Pair",
+    "Placement",
     "Poses",
     "Rows",
     "Settings",
@@ -87,6 +88,7 @@ __all__ = [
     "motor",
     "next_activation",
     "passive_forces",
+    "place",
     "point_jacobian",
     "position_servo",
     "potential_energy",

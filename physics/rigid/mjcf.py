@@ -48,6 +48,8 @@ def load(
     **Raises** `FileNotFoundError`, `ValueError` for a file that is no model or not a safe one, `UnsupportedFeature` (a
     `ValueError`) for what is lacking, `ImportError` without the mujoco package (`pip install 'worldline[rigid]'`).
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"wl.rigid.load needs the path of an MJCF or URDF file; it got {path!r}.")
     compiled = _compiled(Path(path), None if folder is None else Path(folder))
     check_features(compiled, str(path), without)
     if not compiled.njnt:

@@ -50,8 +50,9 @@ def read_source(path: Path, folder: Path | None = None) -> Source:
     **Raises** `FileNotFoundError`, `OSError`, and `ValueError` for what is not well-formed, too large or outside.
     """
     if not path.is_file():
+        found = f"{str(path)!r} is a folder" if path.is_dir() else f"there is no file {str(path)!r}"
         raise FileNotFoundError(
-            f"there is no file {str(path)!r}; wl.rigid.load needs the path of an MJCF or URDF file."
+            f"{found}; wl.rigid.load needs the path of an MJCF or URDF file."
         )
     reader = _Reader(path, (folder or path.parent).resolve())
     root = _tree(reader, path)

@@ -58,7 +58,8 @@ def make_state(model: Model, q: ArrayLike | None, v: ArrayLike | None, activatio
 def check_run(model: Model, state: State, controls: Signal | None) -> None:
     """**Raises** what `Model.problem` raises."""
     if not isinstance(state, State):
-        raise TypeError(f"the state has type {type(state).__name__}; a model starts from model.state(q=..., v=...).")
+        kind = "is an array" if isinstance(state, jax.Array) else f"has type {type(state).__name__}"
+        raise TypeError(f"the state {kind}; a model starts from model.state(q=..., v=...).")
     sizes = {"q": model.nq, "v": model.nv, "activation": model.na, "acceleration": model.nv}
     for name, size in sizes.items():
         if getattr(state, name).shape != (size,):

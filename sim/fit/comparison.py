@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -153,15 +155,24 @@ def takes_state_only(function: Callable) -> bool:
 
 
 def _component(states: PyTree, what: int | str) -> Any:
+    """A part of states [time, ...]: by its name, its number, or name and number as in "q[0]"."""
+    parts = re.fullmatch(r"(.+)\[(\d+)\]", what) if isinstance(what, str) else None
     try:
-        if isinstance(states, dict):
+        if isinstance(states, dict) and what in states:
             return states[what]
+        if parts is not None:
+            return _entry(_component(states, parts[1]), int(parts[2]))
         if isinstance(what, str):
             return getattr(states, what)
-        if isinstance(states, (tuple, list)):
-            return states[what]
-        if not -states.shape[1] <= what < states.shape[1]:
-            raise IndexError
-        return states[:, what]
-    except (KeyError, AttributeError, IndexError):
-        raise ValueError(f"observe={what!r}: the state has no such component.") from None
+        return states[what] if isinstance(states, (dict, tuple, list)) else _entry(states, what)
+    except (KeyError, AttributeError, IndexError, TypeError):
+        parted = dataclasses.is_dataclass(states)
+        names = list(states) if isinstance(states, dict) else [f.name for f in dataclasses.fields(states)] if parted else []
+        there = f"; it has {', '.join(map(repr, names))}" if names else ""
+        raise ValueError(f"observe={what!r}: the state has no such component{there}.") from None
+
+
+def _entry(values: Any, number: int) -> Any:
+    if not -values.shape[1] <= number < values.shape[1]:
+        raise IndexError
+    return values[:, number]

@@ -74,6 +74,7 @@ def test_what_cannot_be_observed_is_named(observe, message):
         ({"a": np.ones(3)}, None, "a dict with keys a"),
         (np.ones(3), 5, "observe=5: the state has no such component"),
         (np.ones(3), "hare", "observe='hare': the state has no such component"),
+        (np.ones(3), "hare[0]", r"observe='hare': the state has no such component"),
     ],
 )
 def test_data_that_are_not_the_observed_state_are_named(values, observe, message):

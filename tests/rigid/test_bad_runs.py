@@ -167,6 +167,18 @@ def test_too_many_steps_are_a_status():
     said(ValueError, lambda: wl.simulate(PENDULUM, PENDULUM.state(), dt=-0.1, steps=3), "dt")
 
 
+def test_what_is_no_path_is_refused():
+    said(TypeError, lambda: r.load(None), "needs the path", "None")
+
+
+def test_poses_of_shapes():
+    model = BLOCK
+    (name,) = [n for n, geom in model.geoms.items() if geom.body is not None]
+    position, rotation = r.geom_pose(model, r.place(model, model.rest()), name)
+    assert position.shape == (3,)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+
+
 def test_a_bad_lane_leaves_the_bits_of_others():
     model = BLOCK
     speeds = np.linspace(-2, 2, 20)

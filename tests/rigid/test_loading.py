@@ -44,7 +44,7 @@ MESH_BODY = '<body><joint/><geom type="mesh" mesh="part" contype="0" conaffinity
 def test_a_missing_file_is_not_found(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no file"):
         wl.rigid.load(tmp_path / "model.xml")
-    with pytest.raises(FileNotFoundError, match="there is no file"):
+    with pytest.raises(FileNotFoundError, match="is a folder"):
         wl.rigid.load(tmp_path)
 
 

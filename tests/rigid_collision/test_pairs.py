@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from shape_poses import ITERATED, MARGIN, PAIR_NAMES, SIZES, random_poses
+from shape_poses import ITERATED, MARGIN, PAIR_NAMES, SIZES, random_poses, random_rotation
 
 import worldline as wl
 from worldline.physics.rigid.collision import ABSENT, collide
@@ -78,6 +78,25 @@ def test_contacts_of_the_c_library(name: str) -> None:
             assert min(error) < SAME, (pose, theirs, mine)
             rest.pop(int(np.argmin(error)))
     assert touching > 300
+
+
+def test_nearly_parallel_capsules_touch_twice_as_in_the_c_library() -> None:
+    """From exactly parallel to a fifth of a degree, which is on both sides of where one contact replaces two."""
+    rng, poses = np.random.default_rng(5), []
+    for angle in [0.0, *10 ** rng.uniform(-7.0, -2.5, 200)]:
+        c, s = np.cos(angle), np.sin(angle)
+        turned = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+        r1 = random_rotation(rng, aligned=False)
+        apart = r1 @ np.array([0.15, 0.0, rng.uniform(-0.2, 0.2)])
+        poses.append((np.zeros(3), r1, apart, r1 @ turned))
+    counts = []
+    for pose, mine in zip(poses, ours("capsule", "capsule", poses)):
+        theirs = in_the_c_library("capsule", "capsule", pose)
+        counts.append(len(theirs))
+        assert len(mine) == len(theirs)
+        # Where axes cross at so small an angle, places along them are known to 1e-8 of their length only.
+        np.testing.assert_allclose(sorted(x[0] for x in mine), sorted(x[0] for x in theirs), atol=1e-9)
+    assert counts.count(1) > 50 and counts.count(2) > 50
 
 
 def separated(first: str, second: str, count: int) -> list[tuple[np.ndarray, ...]]:

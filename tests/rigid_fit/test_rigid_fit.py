@@ -145,3 +145,16 @@ def test_the_friction_of_a_contact_is_found():
     slippery = model.replace({"side.friction": [0.5, 0.005, 0.0001]})
     result = wl.fit(slippery, data, state, free={"side.friction[0]": wl.Positive()}, starts=1)
     assert result.values["side.friction[0]"] == pytest.approx(0.3, rel=DIGITS)
+
+
+def test_an_entry_of_a_position_is_observed_by_its_name():
+    model = pendulum()
+    angle = run(model, TS, 0.3, 0.0).q[:, 0]
+    begin = model.replace({"rod.mass": 0.5})
+    result = wl.fit(
+        begin, wl.Observations(TS, angle, observe="q[0]"), begin.state([0.3], [0.0]), controls=PUSH,
+        free={"rod.mass": wl.Positive()},
+    )  # fmt: skip
+    np.testing.assert_allclose(result.values["rod.mass"], 0.7, rtol=DIGITS)
+    with pytest.raises(ValueError, match="no such component; it has 'q', 'v'"):
+        wl.fit(begin, wl.Observations(TS, angle, observe="angle"), begin.state(), controls=PUSH, free={"rod.mass": wl.Positive()})

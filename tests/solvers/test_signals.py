@@ -141,3 +141,15 @@ def test_an_array_has_a_row_for_each_step(solver):
     np.testing.assert_allclose(slope, 0.1)
     with pytest.raises(ValueError, match=r"controls has shape \(50,\) for 49 steps"):
         wl.simulate(integrator(), 0.0, dt=0.1, steps=49, controls=rows)
+    with pytest.raises(ValueError, match=r"controls\[7\] = nan is not finite"):
+        wl.simulate(integrator(), 0.0, dt=0.1, steps=50, controls=np.where(np.arange(50) == 7, np.nan, rows))
+
+
+def test_samples_may_be_nested_lists():
+    samples = wl.Sampled([0.0, 1.0, 2.0], [[0.0, 1.0], [1.0, 3.0], [1.0, 4.0]])
+    np.testing.assert_allclose(samples.at(jnp.asarray(0.5), None), [0.5, 2.0])
+
+
+def test_a_traced_number_of_steps_is_refused():
+    with pytest.raises(TypeError, match="steps is traced"):
+        jax.jit(lambda n: wl.simulate(decay(), 1.0, dt=0.1, steps=n).final)(5)

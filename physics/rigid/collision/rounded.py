@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from .frames import Contacts, cross, dot, frame_of, length_and_direction, present, x_axis
 
-_PARALLEL = 1e-15  # the C library's limit for squared areas spanned by two half axes; m⁴
+_PARALLEL = 1e-8  # the C library's limit for the squared sine between two axes
 
 
 def two_balls(
@@ -50,7 +50,7 @@ def capsule_capsule(p1: Array, r1: Array, size1: Array, p2: Array, r2: Array, si
     aa, ab, bb = dot(a, a), dot(a, b), dot(b, b)
     at, bt = -dot(a, apart), dot(b, apart)  # slopes of half the squared distance at both centres
     area = aa * bb - ab * ab
-    parallel = jnp.abs(area) < jnp.maximum(_PARALLEL, 4 * jnp.finfo(area.dtype).eps * aa * bb)
+    parallel = area <= max(_PARALLEL, 4 * float(jnp.finfo(area.dtype).eps)) * aa * bb
     spare = _spare_normal(r1, r2)
 
     def on_first(y: Array) -> Array:
