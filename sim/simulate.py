@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
+from ..core.lanes.width import within_lanes
 from ..core.precision import check_tolerances, default_float, default_tolerances
 from ..core.status import Code, Status, raise_if_failed
 from ..core.transforms import jit
@@ -151,7 +152,7 @@ def _options(
                 f"{name} has shape {value.shape}: it must be one number. Where components differ in size, scale them."
             )
     check_tolerances(rtol, atol, dtype)
-    return Options(rtol, atol, dt, _as_key(key), max_steps, gradient, landing, stepwise)
+    return Options(rtol, atol, dt, _as_key(key), max_steps, gradient, landing, stepwise, not within_lanes())
 
 
 def as_state(state: PyTree) -> PyTree:

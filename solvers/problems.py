@@ -203,7 +203,8 @@ class Options(eqx.Module):
 
     A `max_steps` given as an array is an argument of the compiled program, one given as a number part of it. With
     `landing` steps end at the output times, because there are no others than starts and ends of steps anyway.
-    `stepwise`: from each output time to the next is one step.
+    `stepwise`: from each output time to the next is one step. `alone`: the run is not part of a lane's program, and may
+    become native code of its own.
     """
 
     rtol: Float[Array, ""]
@@ -214,6 +215,7 @@ class Options(eqx.Module):
     gradient: str = eqx.field(static=True, default="auto")
     landing: bool = eqx.field(static=True, default=False)
     stepwise: bool = eqx.field(static=True, default=False)
+    alone: bool = eqx.field(static=True, default=True)
 
 
 class Solution(eqx.Module):

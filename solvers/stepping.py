@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..core.lanes.single import one_lane
+from ..core.lanes.width import lane_width
 from ..core.loops import scan, while_loop
 from ..core.status import Code, Status
 from .problems import InitialValueProblem, Options, Solution, Solver, Stats
@@ -59,14 +60,16 @@ class FixedStep(Solver):
         gradient = options.gradient
         if options.stepwise and gradient in ("auto", "reverse"):
             # A scan over steps that are made again on the way back: it has both modes, and costs little in either.
-            out = one_lane(reverse)(*leaves)
+            out = (one_lane(reverse) if options.alone else reverse)(*leaves)
         else:
             out = differentiable(forward, reverse, gradient, count_outputs(problem, ts))(*leaves)
         failed = out["code"] != Code.OK
         # Steps are counted from 0: the last one made is the bad one, the limit stops the one after it.
         bad_step = jnp.maximum(out["steps"] - (out["code"] != Code.STEP_LIMIT), 0)
         status = Status(out["code"], jnp.where(failed, out["t"], jnp.nan), jnp.where(failed, bad_step, -1))
-        stats = Stats(self.name, out["steps"], jnp.zeros_like(out["steps"]), jnp.full_like(out["t"], jnp.nan))
+        stats = Stats(
+            self.name, out["steps"], jnp.zeros_like(out["steps"]), jnp.full_like(out["t"], jnp.nan), lanes=out["lanes"]
+        )
         final = jax.tree.map(lambda v: v[-1], out["states"])
         return Solution(out["states"], final, status, stats)
 
@@ -84,7 +87,9 @@ def _run(
 
     def attempt(t: Array, state: PyTree, h: Array) -> tuple[PyTree, Array]:
         state, code = step(problem, t, state, h)
-        return state, jnp.where((code == Code.OK) & ~all_finite(*jax.tree.leaves(state)), Code.NON_FINITE, code).astype(jnp.int32)
+        return state, jnp.where((code == Code.OK) & ~all_finite(*jax.tree.leaves(state)), Code.NON_FINITE, code).astype(
+            jnp.int32
+        )
 
     def interval(carry: tuple, target: Array) -> tuple[tuple, PyTree]:
         left, state, count, code = carry
@@ -130,7 +135,7 @@ def _run(
         if gradient == "reverse":
             interval = jax.checkpoint(interval)
         (t, _, count, code), states = scan(interval, start, ts)
-    return {"states": states, "code": code, "t": t, "steps": count}
+    return {"states": states, "code": code, "t": t, "steps": count, "lanes": lane_width()}
 
 
 def _count(left: Array, target: Array, dt: Array) -> Array:

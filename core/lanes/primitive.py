@@ -23,6 +23,7 @@ from .collector import paused
 from .keys import is_key, kind_of, to_data, to_keys
 from .lowering import by_vmap, count_lanes, on_any, on_cpu, on_gpu, warn
 from .uniformity import open_jaxpr
+from .width import tracing_a_lane
 
 EMBEDDED_ELEMENTS = 4096  # constant arrays up to this size are part of the program
 lanes_p = Primitive("lanes")
@@ -86,10 +87,11 @@ def trace_lane(
     """The program of a function of one lane of these operands, its operands, and which of them have lanes."""
     operands = manual.alike(operands)
     lanes = lambda: [manual.one_lane(x, has_lanes=flag) for x, flag in zip(operands, laned)]
-    program, constants = trace(function, lanes())
-    if manual.mixed(constants, operands):
-        operands = manual.alike(operands, constants)
+    with tracing_a_lane():
         program, constants = trace(function, lanes())
+        if manual.mixed(constants, operands):
+            operands = manual.alike(operands, constants)
+            program, constants = trace(function, lanes())
     return program, [*constants, *operands], [*(False for _ in constants), *laned]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -41,6 +43,24 @@ def native_or_xla(native: Callable[..., Any], xla: Callable[..., Any], *args: An
     XLA never sees the native way. Results agree to rounding, in structure, shapes and types exactly.
     """
     return lax.platform_dependent(*args, default=xla, lanes=native)
+
+
+_within: ContextVar[bool] = ContextVar("within_lanes", default=False)
+
+
+def within_lanes() -> bool:
+    """Whether the program of a lane is being traced."""
+    return _within.get()
+
+
+@contextlib.contextmanager
+def tracing_a_lane() -> Iterator[None]:
+    """What is traced inside is part of the program of a lane."""
+    before = _within.set(True)
+    try:
+        yield
+    finally:
+        _within.reset(before)
 
 
 any_lane_p = Primitive("any_lane")
