@@ -48,9 +48,7 @@ def load(
     **Raises** `FileNotFoundError`, `ValueError` for a file that is no model or not a safe one, `UnsupportedFeature` (a
     `ValueError`) for what is lacking, `ImportError` without the mujoco package (`pip install 'worldline[rigid]'`).
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"wl.rigid.load needs the path of an MJCF or URDF file; it got {path!r}.")
-    compiled = _compiled(Path(path), None if folder is None else Path(folder))
+    compiled = _compiled(_as_path(path), None if folder is None else Path(folder))
     check_features(compiled, str(path), without)
     if not compiled.njnt:
         raise ValueError(f"{path} has no joint, so that nothing in it can move; a body moves with <freejoint/> in it.")
@@ -158,6 +156,12 @@ def _shapes(compiled: Any, bodies: list[str]) -> tuple[dict[str, Geom], dict[str
         if {int(compiled.pair_geom1[k]), int(compiled.pair_geom2[k])} <= set(known)
     }
     return geoms, pairs
+
+
+def _as_path(path: str | os.PathLike[str]) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"wl.rigid.load needs the path of an MJCF or URDF file; it got {path!r}.")
+    return Path(path)
 
 
 def _compiled(path: Path, folder: Path | None) -> Any:
