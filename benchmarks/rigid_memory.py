@@ -10,8 +10,8 @@ comes out grows with the steps. Three ways of asking for the run, for n steps:
 - `ends`: `t1=`, whose loop keeps at most 256 states and computes the steps between them again;
 - `roots`: `ts=` with sqrt(n) times.
 
-`xla` is what XLA's compiler plans for one run. The first way runs in native lanes too: `native` is the memory of a group of
-`width` runs there, and `resident` by how much the peak of the process rises while 512 runs are differentiated.
+The first way is native code: `native` is the memory of a group of `width` lanes, and `resident` by how much the peak of the
+process rises while 512 runs are differentiated. The others run on XLA: `xla` is what its compiler plans for one run.
 """
 
 import argparse
@@ -72,10 +72,11 @@ def case(way, steps, limit):
     rng = np.random.default_rng(0)
     many = [jnp.asarray(x) for x in (rng.uniform(-0.5, 0.5, (6, LANES)), np.tile(model.rest()[:, None], LANES),
                                      0.1 * rng.normal(size=(model.nv, LANES)))]  # fmt: skip
-    one = [x[:, 0] for x in many]
-    plan = jax.jit(slope).lower(*one).compile().memory_analysis()
-    found = {"way": way, "steps": steps, "limit": limit, "xla": plan.temp_size_in_bytes}
-    return found | (in_lanes(slope, many) if way == "every" else {})
+    found = {"way": way, "steps": steps, "limit": limit}
+    if way == "every":
+        return found | in_lanes(slope, many)
+    plan = jax.jit(slope).lower(*(x[:, 0] for x in many)).compile().memory_analysis()
+    return found | {"xla": plan.temp_size_in_bytes}
 
 
 def in_lanes(slope, many):

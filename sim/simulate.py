@@ -71,7 +71,8 @@ def simulate(
     - `gradient`: `"forward"` sensitivities (cheap for few parameters, any order of derivative, also serve reverse
       mode), `"reverse"` (checkpointed, for many parameters; no forward mode), `"tangent"` (forward mode only: of each
       direction its own, for functions that lanes run in one direction each), or `"auto"`: forward up to 24
-      differentiated numbers.
+      differentiated numbers. Fixed steps of `steps` have both modes by `"auto"` and `"reverse"`, each step made again
+      in the reverse pass.
     - `max_steps`: most attempted steps; `progress`: a progress bar (by default on terminals, once a run takes long);
       `throw`: raise on failure when called from plain Python.
 

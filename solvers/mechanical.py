@@ -39,11 +39,11 @@ class Mechanical(FixedStep):
         """**Raises** `ValueError` for a system that has no accelerations, and for a method that there is not."""
         if self.name not in IMPLICIT:
             raise ValueError(
-                f"the model's file asks for the integrator {self.name!r}, which worldline does not have: pass "
-                "solver='implicitfast', 'euler' or 'rk4'."
+                f"the integrator {self.name!r} is asked for, which worldline does not have: pass solver='implicitfast', "
+                "'euler' or 'rk4'."
             )
         if problem.mechanics is None:
-            raise ValueError(f"{self.name} steps mechanical systems, such as wl.rigid.Model.")
+            raise ValueError(f"{self.name} steps mechanical systems, which have accelerations and forces of constraints.")
 
     def step(
         self, problem: InitialValueProblem, t: Float[Array, ""], state: PyTree, h: Float[Array, ""]
@@ -65,10 +65,10 @@ class Mechanical(FixedStep):
         return advance(Motion(after, now.acceleration, now.rate, now.free, now.code), h), now.code
 
 
-def mechanical_solvers(integrator: str) -> dict[str, Mechanical]:
-    """The steppers by name, and as "auto" the one that `integrator`, a word of MJCF, means: runs refuse an unknown one."""
+def mechanical_solvers(usual: str) -> dict[str, Mechanical]:
+    """The steppers by name, and as "auto" the `usual` one of a system: runs refuse one that there is not."""
     steppers = {name: Mechanical(name) for name in IMPLICIT}
-    return steppers | {"auto": steppers.get(integrator.lower(), Mechanical(integrator))}
+    return steppers | {"auto": steppers.get(usual.lower(), Mechanical(usual))}
 
 
 def _runge_kutta(

@@ -55,14 +55,13 @@ class FixedStep(Solver):
             return evaluate
 
         forward, reverse = run("forward"), run("reverse")
-        if problem.closes_over_traced():
-            (forward, reverse), leaves = hoisted((forward, reverse), leaves)
-        gradient = options.gradient
-        if options.stepwise and gradient in ("auto", "reverse"):
+        if options.stepwise and options.gradient in ("auto", "reverse"):
             # A scan over steps that are made again on the way back: it has both modes, and costs little in either.
             out = (one_lane(reverse) if options.alone else reverse)(*leaves)
         else:
-            out = differentiable(forward, reverse, gradient, count_outputs(problem, ts))(*leaves)
+            if problem.closes_over_traced():
+                (forward, reverse), leaves = hoisted((forward, reverse), leaves)
+            out = differentiable(forward, reverse, options.gradient, count_outputs(problem, ts))(*leaves)
         failed = out["code"] != Code.OK
         # Steps are counted from 0: the last one made is the bad one, the limit stops the one after it.
         bad_step = jnp.maximum(out["steps"] - (out["code"] != Code.STEP_LIMIT), 0)
