@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .collision import PAIRS
 from .elements import Coupling, Fluid, Pair, Tendon
-from .features import TOUCHING
 from .filtering import candidates
 from .model import SIZES, Model, Settings, Tree, Weights
 from .parts import Numbers, Part, numbers
@@ -55,7 +55,7 @@ def build(
     excluded_pairs = [frozenset(pair) for pair in excluded]
     contacts = candidates(shapes, pairs or {}, order, parents, joint_bodies, excluded_pairs)
     for contact in contacts:
-        if (shapes[contact.first].kind, shapes[contact.second].kind) not in TOUCHING:
+        if (shapes[contact.first].kind, shapes[contact.second].kind) not in PAIRS:
             raise ValueError(
                 f"contacts of {contact.first!r} with {contact.second!r} are not simulated yet: exclude them."
             )

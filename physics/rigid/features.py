@@ -22,9 +22,6 @@ CONTACTS = "contacts of such shapes"
 # MuJoCo's numbers.
 _JOINT_EQUALITY, _JOINT_PATH = 2, 1
 
-# Kinds of two shapes whose contacts are computed, in the order in which contacts count them.
-TOUCHING = frozenset(PAIRS)
-
 # What is simulated, by MuJoCo's numbers.
 SHAPES = {0: "plane", 2: "sphere", 3: "capsule", 4: "ellipsoid", 5: "cylinder", 6: "box"}
 TRANSMISSIONS = {0: "joint", 1: "joint in parent", 3: "tendon"}
@@ -80,7 +77,7 @@ def check_contacts(
     def kinds(contact: Candidate) -> tuple[str, str]:
         return geoms[contact.first].kind, geoms[contact.second].kind
 
-    lacking = [contact for contact in contacts if kinds(contact) not in TOUCHING]
+    lacking = [contact for contact in contacts if kinds(contact) not in PAIRS]
     if lacking and CONTACTS not in without:
         shown = [
             f"{' with '.join(kinds(contact))} ({contact.first!r}, {contact.second!r})" for contact in lacking[:_SHOWN]
@@ -91,7 +88,7 @@ def check_contacts(
             f"{', ...' if len(lacking) > _SHOWN else ''}. To load the model without them, write "
             f"wl.rigid.load({path!r}, without=({leave},))."
         )
-    return tuple(contact for contact in contacts if kinds(contact) in TOUCHING)
+    return tuple(contact for contact in contacts if kinds(contact) in PAIRS)
 
 
 def name_of(model: Any, kind: str, index: int) -> str:

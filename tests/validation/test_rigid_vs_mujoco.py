@@ -36,7 +36,7 @@ def test_runs_of_the_robots_agree_with_the_c_library(name):
 
 
 def test_runs_of_a_model_with_contacts_that_are_not_simulated_fail_by_name(monkeypatch):
-    monkeypatch.setattr("worldline.physics.rigid.features.TOUCHING", frozenset())
+    monkeypatch.setattr("worldline.physics.rigid.features.PAIRS", {})
     report = validate_rigid_runs(["hopper"])
     assert not report.passed and "plane with capsule ('floor', 'torso_geom')" in report.rows[0].failure
 
