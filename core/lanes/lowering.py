@@ -26,7 +26,7 @@ from .uniformity import open_jaxpr
 # operations) 1.7, 1.0 and 0.8 times. Four vectors gain little more, and twice the code takes longer to compile.
 MOST_OPERATIONS_FOR_TWO_VECTORS = 2500
 
-# Longer programs run on XLA. Seen: 90 thousand lines take LLVM 24 s, 300 thousand more than 3 minutes. And a value that
+# Longer programs run on XLA. Seen: 87 thousand lines take LLVM 4 s, and long functions more than in proportion. And a value that
 # waits in a vector of 64 bytes has a line that makes it and one that reads it, so that what does not fit into registers
 # stays below 6.4 MB, of a stack of 8 that a thread has.
 MOST_LINES = 200_000

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .frames import cross, dot
+from .frames import cross, dot, length_and_direction, x_axis
 
 SUMS = ("sphere", "capsule", "ellipsoid", "cylinder", "box")
-_TINY = 1e-30  # squared lengths below this have no direction; m²
+_TINY = 1e-30  # squared lengths are divided by no less; m²
 
 
 class Sum(NamedTuple):
@@ -49,11 +49,8 @@ def sum_of_two(one: Sum, other: Sum) -> Sum:
     return Sum(segments, jnp.concatenate([one.rounds, other.rounds]), one.ball + other.ball)
 
 
-def unit(v: Float[Array, "3"], otherwise: Float[Array, "3"]) -> Float[Array, "3"]:
-    """v / |v|, or `otherwise` where v is next to zero."""
-    squared = dot(v, v)
-    some = squared > _TINY
-    return jnp.where(some, v / jnp.sqrt(jnp.where(some, squared, 1.0)), otherwise)
+def _unit(v: Array, otherwise: Array) -> Array:
+    return length_and_direction(v, otherwise)[1]
 
 
 def directions(body: Sum, discs: tuple[bool, ...], d: Float[Array, "3"]) -> Float[Array, "n 3"]:
@@ -61,25 +58,25 @@ def directions(body: Sum, discs: tuple[bool, ...], d: Float[Array, "3"]) -> Floa
 
     `discs`: which of the rounds are discs. All directions are on the side of d.
     """
-    ahead = unit(d, jnp.array([1.0, 0.0, 0.0], d.dtype))
-    beside = lambda axis: unit(d - axis * dot(axis, d), ahead)
+    ahead = _unit(d, x_axis(d))
+    beside = lambda axis: _unit(d - axis * dot(axis, d), ahead)
     count = body.segments.shape[0]
     found = [ahead]
-    axes = [unit(segment, ahead) for segment in body.segments]
-    found += [unit(cross(axes[i], axes[j]), ahead) for i in range(count) for j in range(i)]
+    axes = [_unit(segment, ahead) for segment in body.segments]
+    found += [_unit(cross(axes[i], axes[j]), ahead) for i in range(count) for j in range(i)]
     found += [beside(axis) for axis in axes]
     normals = []
     for part, disc in zip(body.rounds, discs):
         columns = [part[:, 0], part[:, 1], part[:, 2]]
         if disc:
-            normals.append(unit(cross(columns[0], columns[1]), ahead))
+            normals.append(_unit(cross(columns[0], columns[1]), ahead))
             found += [normals[-1], beside(normals[-1])]
         else:
             squares = [dot(column, column) for column in columns]
             away = sum(column * dot(column, d) / jnp.maximum(s, _TINY) ** 2 for column, s in zip(columns, squares))
-            found += [unit(away, ahead), *(unit(column, ahead) for column in columns)]
-    found += [unit(cross(axis, normal), ahead) for axis in axes for normal in normals]
+            found += [_unit(away, ahead), *(_unit(column, ahead) for column in columns)]
+    found += [_unit(cross(axis, normal), ahead) for axis in axes for normal in normals]
     if len(normals) == 2:
-        found.append(unit(cross(*normals), ahead))
+        found.append(_unit(cross(*normals), ahead))
     stacked = jnp.stack(found)
     return stacked * jnp.where(stacked @ d < 0, -1.0, 1.0).astype(d.dtype)[:, None]
