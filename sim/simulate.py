@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -20,6 +21,7 @@ from ..solvers.problems import Options, Solution, Solver
 from ..solvers.sensitivity import GRADIENTS
 from ..solvers.signals import Rows, Signal, as_signal
 from ..solvers.stepping import FixedStep
+from .growing import solve_and_grow
 from .progress import solve_in_parts
 from .trajectory import Trajectory
 
@@ -46,6 +48,7 @@ def simulate(
     atol: Any = None,
     controls: Any = None,
     key: Any = None,
+    record: Callable[[Any, PyTree], PyTree] | None = None,
     gradient: str = "auto",
     max_steps: int | Array = 1_000_000,
     progress: bool | None = None,
@@ -68,6 +71,8 @@ def simulate(
     - `controls`: `wl.Sampled(times, values)`, a function of time, a policy `u = f(t, state)`, or with `steps` an array
       with one row a step; given to the field as its last argument.
     - `key`: randomness, for systems with noise: an integer seed or a JAX key.
+    - `record`: a function of (system, state) whose value is stored at each output time in place of the state, for
+      solvers of fixed steps: what is measured while a run goes on, `run.states` then holds it.
     - `gradient`: `"forward"` sensitivities (cheap for few parameters, any order of derivative, also serve reverse
       mode), `"reverse"` (checkpointed, for many parameters; no forward mode), `"tangent"` (forward mode only: of each
       direction its own, for functions that lanes run in one direction each), or `"auto"`: forward up to 24
@@ -95,11 +100,17 @@ def simulate(
     landing = steps is not None or ts.shape[0] <= (1 if given_start else 2)
     controls = _in_rows(controls, ts, steps, dtype) if steps is not None else as_signal(controls)
     _check_controls(controls, t0, ts)
-    options = _options(dtype, rtol, atol, dt, key, gradient, max_steps, landing, steps is not None)
+    options = _options(dtype, rtol, atol, dt, key, gradient, max_steps, landing, steps is not None, record)
+    if record is not None and not isinstance(chosen, FixedStep):
+        raise ValueError("record is for solvers of fixed steps: leave it out, and measure run.states.")
+    if isinstance(chosen, FixedStep) and hasattr(system, "sized"):
+        system = system.sized(state)
     arguments = (system, state, controls, t0, ts, options, chosen)
     traced = any(_traced(leaf) for leaf in jax.tree.leaves(arguments))
     if isinstance(chosen, Adaptive) and not traced and progress is not False:
         solution = solve_in_parts(system, state, controls, t0, ts, options, chosen, always=bool(progress))
+    elif hasattr(system, "sized") and not traced:
+        solution = solve_and_grow(_solve, *arguments)
     else:
         solution = _solve(*arguments)
     if any(_traced(x) for x in jax.tree.leaves((t0, ts, dt, controls))):
@@ -139,6 +150,7 @@ def _options(
     max_steps: int | Array,
     landing: bool,
     stepwise: bool,
+    record: Callable | None,
 ) -> Options:
     if gradient not in GRADIENTS:
         raise ValueError(f"gradient={gradient!r}: write 'auto', 'forward', 'reverse' or 'tangent'.")
@@ -153,7 +165,7 @@ def _options(
                 f"{name} has shape {value.shape}: it must be one number. Where components differ in size, scale them."
             )
     check_tolerances(rtol, atol, dtype)
-    return Options(rtol, atol, dt, _as_key(key), max_steps, gradient, landing, stepwise, not within_lanes())
+    return Options(rtol, atol, dt, _as_key(key), max_steps, record, gradient, landing, stepwise, not within_lanes())
 
 
 def as_state(state: PyTree) -> PyTree:
@@ -178,6 +190,8 @@ def as_state(state: PyTree) -> PyTree:
 
 def _as_float_array(value: Any) -> Array | np.ndarray:
     if _traced(value) or isinstance(value, jax.Array):
+        if jnp.issubdtype(value.dtype, jnp.unsignedinteger):
+            return value  # a counter within a state, which nobody writes by hand
         array = value
     else:
         try:
@@ -207,7 +221,8 @@ def _is_jax(value: Any) -> bool:
 
 
 def _dtype(state: PyTree) -> np.dtype:
-    return np.dtype(jnp.result_type(*jax.tree.leaves(state)))
+    floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return np.dtype(jnp.result_type(*floats))
 
 
 def _traced(value: Any) -> bool:

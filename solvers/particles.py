@@ -26,7 +26,7 @@ class Particles:
     | --- | --- | --- |
     | `prepare` | (system, state) -> lists | lists of neighbors for the positions of a state |
     | `renew` | (system, state, lists) -> lists | the same lists while they are right for the state, new ones afterwards |
-    | `code` | (lists) -> `Code` | whether the lists hold everybody: OK or CAPACITY_OVERFLOW |
+    | `code` | (system, state, lists) -> `Code` | whether the lists hold everybody: OK or CAPACITY_OVERFLOW |
     | `force` | (system, t, state, lists) -> [n, 3] | forces alone |
     | `forces` | (system, t, state, lists) -> `Forces` | forces, energy and virial |
     | `mass` | (system) -> [n] | masses |

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..core.lanes.width import lane_width
 from ..core.status import Status
+from .particles import Particles
 from .signals import Signal
 
 
@@ -66,6 +67,7 @@ class InitialValueProblem(eqx.Module):
     | `event` | (system, t, y) -> [m] | scalars whose change of sign ends the run |
     | `separable` | (system, t, p) -> dq, (system, t, q) -> dp | velocity and force, for symplectic solvers |
     | `mechanics` | a `Mechanics` | accelerations and how to go along them, for steppers of mechanical systems |
+    | `particles` | a `Particles` | forces and neighbors, for steppers of particles |
     """
 
     system: PyTree
@@ -78,6 +80,7 @@ class InitialValueProblem(eqx.Module):
     event_direction: tuple[int, ...] = eqx.field(static=True, default=(), kw_only=True)
     separable: tuple[Callable, Callable] | None = eqx.field(static=True, default=None, kw_only=True)
     mechanics: Mechanics | None = eqx.field(static=True, default=None, kw_only=True)
+    particles: Particles | None = eqx.field(static=True, default=None, kw_only=True)
 
     def control(self, t: Float[Array, ""], y: PyTree) -> PyTree:
         """The control at time t in state y; None for a run without controls."""
@@ -103,6 +106,9 @@ class InitialValueProblem(eqx.Module):
         def functions(problem: InitialValueProblem, t: Array) -> Any:
             event = None if problem.event is None else problem.event(problem.system, t, problem.state)
             # The laws of mechanics are the library's own, and long to trace.
+            if problem.particles is not None:
+                lists = problem.particles.prepare(problem.system, problem.state)
+                return problem.particles.force(problem.system, t, problem.state, lists), event
             moving = problem.field if problem.mechanics is None else problem.control
             return moving(t, problem.state), event
 
@@ -203,7 +209,8 @@ class Options(eqx.Module):
 
     A `max_steps` given as an array is an argument of the compiled program, one given as a number part of it. With
     `landing` steps end at the output times, because there are no others than starts and ends of steps anyway.
-    `stepwise`: from each output time to the next is one step. `alone`: the run is not part of a lane's program, and may
+    `stepwise`: from each output time to the next is one step. `record`(system, state) is what is stored in place of the
+    state, for solvers of fixed steps. `alone`: the run is not part of a lane's program, and may
     become native code of its own.
     """
 
@@ -212,6 +219,7 @@ class Options(eqx.Module):
     dt: Float[Array, ""] | None
     key: Array | None = None
     max_steps: int | Int[Array, ""] = 1_000_000
+    record: Any = None
     gradient: str = eqx.field(static=True, default="auto")
     landing: bool = eqx.field(static=True, default=False)
     stepwise: bool = eqx.field(static=True, default=False)
@@ -222,7 +230,7 @@ class Solution(eqx.Module):
     """States at the times asked for (time first), the last state reached, and how the run went.
 
     Rows of times that were not reached are NaN; `final` is the state at the last time or at the event that ended the
-    run, and NaN after a failure.
+    run, and NaN after a failure. `reached` is the state that a run of fixed steps stopped in, at `status.t` if it failed.
     """
 
     states: PyTree
@@ -230,6 +238,7 @@ class Solution(eqx.Module):
     status: Status
     stats: Stats
     event: EventRecord | None = None
+    reached: PyTree = None
 
 
 class Solver(eqx.Module):

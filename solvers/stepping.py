@@ -31,10 +31,25 @@ class FixedStep(Solver):
         """**Raises** `ValueError` for a problem that this solver cannot solve."""
         raise NotImplementedError
 
+    def enter(self, problem: InitialValueProblem, t: Float[Array, ""], state: PyTree) -> PyTree:
+        """What goes from step to step: the state, and what else a solver keeps that can be made anew from a state."""
+        return state
+
+    def leave(self, working: PyTree) -> PyTree:
+        """The state in what goes from step to step."""
+        return working
+
+    def seen(self, working: PyTree) -> PyTree:
+        """The state as it is shown to measurements, which may use what else a solver keeps."""
+        return self.leave(working)
+
     def step(
-        self, problem: InitialValueProblem, t: Float[Array, ""], state: PyTree, h: Float[Array, ""]
+        self, problem: InitialValueProblem, t: Float[Array, ""], working: PyTree, h: Float[Array, ""]
     ) -> tuple[PyTree, Int[Array, ""]]:
-        """The state at t + h, and a `Code`. A state that is not finite need not be reported."""
+        """What goes on to the next step at t + h, and a `Code`. A state that is not finite need not be reported.
+
+        With CAPACITY_OVERFLOW it is what was given: the run can be continued from there with more room.
+        """
         raise NotImplementedError
 
     def solve(
@@ -50,7 +65,7 @@ class FixedStep(Solver):
         def run(gradient: Literal["forward", "reverse"]) -> Callable:
             def evaluate(*values: Array) -> dict[str, Any]:
                 inputs = eqx.combine(jax.tree.unflatten(structure, values), rest)
-                return _run(self.step, *inputs, gradient=gradient)
+                return _run(self, *inputs, gradient=gradient)
 
             return evaluate
 
@@ -69,12 +84,12 @@ class FixedStep(Solver):
         stats = Stats(
             self.name, out["steps"], jnp.zeros_like(out["steps"]), jnp.full_like(out["t"], jnp.nan), lanes=out["lanes"]
         )
-        final = jax.tree.map(lambda v: v[-1], out["states"])
-        return Solution(out["states"], final, status, stats)
+        final = _unless(failed, out["reached"])
+        return Solution(out["states"], final, status, stats, reached=out["reached"])
 
 
 def _run(
-    step: Callable,
+    solver: FixedStep,
     problem: InitialValueProblem,
     t0: Array,
     ts: Array,
@@ -85,10 +100,12 @@ def _run(
     dt = jnp.asarray(options.dt)
 
     def attempt(t: Array, state: PyTree, h: Array) -> tuple[PyTree, Array]:
-        state, code = step(problem, t, state, h)
-        return state, jnp.where((code == Code.OK) & ~all_finite(*jax.tree.leaves(state)), Code.NON_FINITE, code).astype(
-            jnp.int32
-        )
+        state, code = solver.step(problem, t, state, h)
+        numbers = [x for x in jax.tree.leaves(solver.leave(state)) if jnp.issubdtype(x.dtype, jnp.floating)]
+        return state, jnp.where((code == Code.OK) & ~all_finite(*numbers), Code.NON_FINITE, code).astype(jnp.int32)
+
+    def show(state: PyTree) -> PyTree:
+        return solver.leave(state) if options.record is None else options.record(problem.system, solver.seen(state))
 
     def interval(carry: tuple, target: Array) -> tuple[tuple, PyTree]:
         left, state, count, code = carry
@@ -110,8 +127,7 @@ def _run(
         last = left + jnp.maximum(taken - bad, 0) * h
         new = jnp.where(bad | enough, new, Code.STEP_LIMIT)
         left = jnp.where(code != Code.OK, left, jnp.where(new != Code.OK, last, target))
-        shown = jax.tree.map(lambda v: jnp.where(new == Code.OK, v, jnp.nan), state)
-        return (left, state, count + taken, new), shown
+        return (left, state, count + taken, new), _unless(new != Code.OK, show(state))
 
     def single(carry: tuple, target: Array) -> tuple[tuple, PyTree]:
         left, state, count, code = carry
@@ -120,21 +136,37 @@ def _run(
         h = _step_size(left, target, jnp.ones((), jnp.int32), dt)
         moved, new = attempt(left, state, h)
         new = jnp.where(runs, jnp.where(over, Code.STEP_LIMIT, new), code)
-        shown = jax.tree.map(lambda v: jnp.where(new == Code.OK, v, jnp.nan), moved)
+        shown = _unless(new != Code.OK, show(moved))
         kept = jax.tree.map(lambda a, b: jnp.where(new == Code.OK, a, b), moved, state)
         return (jnp.where(new == Code.OK, target, left), kept, count + (runs & ~over), new), shown
 
-    start = (t0, problem.state, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+    first = solver.enter(problem, t0, problem.state)
+    start = (t0, first, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
     if options.stepwise:
         # Each state is a result, and so all that the reverse pass need keep: a step is computed again on the way back.
         body = jax.checkpoint(single) if gradient == "reverse" else single
-        (t, _, count, code), states = scan(body, start, ts[1:])
-        states = jax.tree.map(lambda first, later: jnp.concatenate([first[None], later]), problem.state, states)
+        # What a solver keeps beside the state may be large: it is kept at few places, and made again between them.
+        places = "sqrt" if gradient == "reverse" and _size(first) > 2 * _size(problem.state) else None
+        (t, last, count, code), states = scan(body, start, ts[1:], checkpoints=places)
+        states = jax.tree.map(lambda first, later: jnp.concatenate([first[None], later]), show(first), states)
     else:
         if gradient == "reverse":
             interval = jax.checkpoint(interval)
-        (t, _, count, code), states = scan(interval, start, ts)
-    return {"states": states, "code": code, "t": t, "steps": count, "lanes": lane_width()}
+        (t, last, count, code), states = scan(interval, start, ts)
+    reached = solver.leave(last)
+    return {"states": states, "reached": reached, "code": code, "t": t, "steps": count, "lanes": lane_width()}
+
+
+def _unless(failed: Array, states: PyTree) -> PyTree:
+    """States, or NaN in place of their numbers."""
+    return jax.tree.map(
+        lambda v: jnp.where(failed, jnp.nan, v) if jnp.issubdtype(v.dtype, jnp.floating) else v,
+        jax.tree.map(jnp.asarray, states),
+    )
+
+
+def _size(tree: PyTree) -> int:
+    return sum(x.size for x in jax.tree.leaves(tree))
 
 
 def _count(left: Array, target: Array, dt: Array) -> Array:

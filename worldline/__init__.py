@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .core import vmap as vmap
     from .core import while_loop as while_loop
     from .core.lanes import lanes as lanes
+    from .physics import md as md
     from .physics import ode as ode
     from .physics import rigid as rigid
     from .sim import Bounded as Bounded
@@ -68,6 +69,7 @@ _NAMES = {
 _WHERE = {name: folder for folder, names in _NAMES.items() for name in names.split()}
 _MODULES = {
     "core": ".core",
+    "md": ".physics.md",
     "ode": ".physics.ode",
     "rigid": ".physics.rigid",
     "samples": ".sim.samples",

@@ -69,12 +69,11 @@ class Box(eqx.Module):
 
     def volume(self) -> Float[Array, ""]:
         """|a · (b x c)|."""
-        return jnp.abs(self._signed_volume())
+        return jnp.abs(signed_volume(self.vectors))
 
     def inverse(self) -> Float[Array, "3 3"]:
         """The matrix with x @ inverse = s; its columns are normal to the faces."""
-        a, b, c = self.vectors
-        return jnp.stack([jnp.cross(b, c), jnp.cross(c, a), jnp.cross(a, b)], 1) / self._signed_volume()
+        return inverse_edges(self.vectors)
 
     def heights(self) -> Float[Array, "3"]:
         """How far opposite faces are apart."""
@@ -92,9 +91,17 @@ class Box(eqx.Module):
         """The images of positions in the home cell, where fractional coordinates are from 0 to 1."""
         return position - self.cells_from_home(position) @ self.vectors
 
-    def _signed_volume(self) -> Float[Array, ""]:
-        a, b, c = self.vectors
-        return jnp.dot(a, jnp.cross(b, c))
+
+def signed_volume(vectors: Float[Array, "3 3"]) -> Float[Array, ""]:
+    """a · (b x c), negative for a left-handed cell."""
+    a, b, c = vectors
+    return jnp.sum(a * jnp.cross(b, c))
+
+
+def inverse_edges(vectors: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
+    """The inverse of the matrix of edges; its columns are b x c, c x a and a x b over the volume."""
+    a, b, c = vectors
+    return jnp.stack([jnp.cross(b, c), jnp.cross(c, a), jnp.cross(a, b)], 1) / signed_volume(vectors)
 
 
 def _as_float(value: ArrayLike) -> Array:

@@ -1,0 +1,81 @@
+"""How large the arrays of a search must be for a state, found on the host."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ..box import Box
+from .all_pairs import AllPairs
+from .search import Capacity, row_capacity
+
+# All pairs are taken up to so many particles, or pairs with images of one particle. Rows pay later.
+MOST_PARTICLES_IN_PAIRS = 128
+MOST_PAIRS_OF_ONE = 1024
+SPARE = 1.15  # room beyond what is needed now
+STEPS_OF_SIZES = 8  # sizes grow by factors of 2^(1/8), so that like states share their compiled programs
+
+
+def plan(position: np.ndarray, box: Box, cutoff: float, reach: float, before: Capacity | None = None) -> AllPairs | Capacity:
+    """All pairs for few particles; otherwise sizes that hold all neighbors within `reach`, with some room.
+
+    Sizes of `before` are not gone below.
+    """
+    position, vectors = np.asarray(position, np.float64), np.asarray(box.vectors, np.float64)
+    inverse = np.linalg.inv(vectors)
+    heights = 1 / np.linalg.norm(inverse, axis=0)
+    periodic = np.array(box.periodic)
+    n = len(position)
+    # Two places are from -1/2 to 1/2 apart; some room for boxes that shrink, for then a run must begin anew.
+    near = tuple(int(math.floor(cutoff / h * 1.02 + 0.5)) if p else 0 for h, p in zip(heights, periodic))
+    images = math.prod(2 * k + 1 for k in near)
+    if before is None and n <= MOST_PARTICLES_IN_PAIRS and n * images <= MOST_PAIRS_OF_ONE:
+        return AllPairs(n, box.periodic, near)
+    margin = reach / heights
+    inside = position @ inverse
+    inside = inside - np.where(periodic, np.floor(inside), 0.0)
+    counts, table = _count_images(inside, margin, periodic)
+    x = table @ vectors
+    neighbors = cKDTree(x).query_ball_point(inside @ vectors, reach, return_length=True).max() - 1
+    extent = np.where(periodic, 1 + 2 * margin, np.ptp(table, axis=0))
+    cells = np.maximum(np.floor(extent / margin), 1.0)
+    # No more cells than twice the places: space that is mostly empty is divided more coarsely.
+    cells = np.maximum(np.floor(cells / max(1.0, (np.prod(cells) / (2 * counts[-1])) ** (1 / 3))), 1.0)
+    found = Capacity(
+        images=tuple(max(1, math.ceil(1.02 * m)) if p else 0 for m, p in zip(margin, periodic)),
+        room=tuple(_rounded(more - less) if p else 0 for less, more, p in zip([n, *counts], counts, periodic)),
+        cells=tuple(int(c) for c in cells),
+        row=row_capacity(_rounded(int(neighbors))),
+    )
+    return found if before is None else _larger(found, before)
+
+
+def _count_images(inside: np.ndarray, margin: np.ndarray, periodic: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """How many places there are after images along each edge, and their fractional coordinates."""
+    table, counts = inside, []
+    for d in range(3):
+        if periodic[d]:
+            most = math.ceil(margin[d])
+            copies = [table]
+            for m in itertools.chain(range(-most, 0), range(1, most + 1)):
+                at = table[:, d] + m
+                moved = table[(at >= -margin[d]) & (at < 1 + margin[d])].copy()
+                moved[:, d] += m
+                copies.append(moved)
+            table = np.concatenate(copies)
+        counts.append(len(table))
+    return counts, table
+
+
+def _rounded(count: int) -> int:
+    """The next size with some room."""
+    wanted = max(SPARE * count, 8.0)
+    return math.ceil(2 ** (math.ceil(STEPS_OF_SIZES * math.log2(wanted)) / STEPS_OF_SIZES))
+
+
+def _larger(a: Capacity, b: Capacity) -> Capacity:
+    both = lambda x, y: tuple(max(p, q) for p, q in zip(x, y))
+    return Capacity(both(a.images, b.images), both(a.room, b.room), a.cells, max(a.row, b.row))

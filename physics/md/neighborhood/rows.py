@@ -1,0 +1,146 @@
+"""Many particles: rows of neighbors, found through cells, for all that come near until somebody has moved too far.
+
+A table holds every particle in the home cell and those of its images that lie near enough, in the order of the cells that
+they are in. Row i names the places in the table of everybody near particle i; it is filled up with i's own place. As rows
+stay right for a while, they name images, and where these are now follows from positions and edges now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ....core.lanes.width import any_lane
+from ....core.lanes.transform import lanes
+from .all_pairs import masked
+from .sums import Signature
+
+AT_ONCE = 4  # neighbors that a step of the loop of a row reads
+ROWS_IN_A_CHUNK = 256  # on XLA: arrays of a chunk fit the cache
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of neighbors as arrays (`RowLists.arrays`); `native`: run as native code where there is some."""
+
+    native: bool = True
+
+    def batches(self) -> bool:
+        """Arrays are large: many sums are made one after the other."""
+        return False
+
+    def evaluate(
+        self, pair: Callable, lists: Sequence[Array], signature: Signature, cutoff: float, operands: Sequence[Array]
+    ) -> list[Array]:
+        """The sums of a function of one pair, see `sums`."""
+        visit = _Visit(pair, signature, cutoff, tuple(x.shape[1:] for x in signature.operands(operands)[2]))
+        count = len(lists)
+
+        def native(*values: Array) -> list[Array]:
+            return visit.in_lanes(values[:count], values[count:])
+
+        def xla(*values: Array) -> list[Array]:
+            return visit.in_chunks(values[:count], values[count:])
+
+        if not self.native:
+            return xla(*lists, *operands)
+        return jax.lax.platform_dependent(*lists, *operands, cpu=native, default=xla)
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """The sums of one pair function over all rows. `shapes` are those of one particle's data."""
+
+    pair: Callable
+    signature: Signature
+    cutoff: float
+    shapes: tuple[tuple[int, ...], ...]
+
+    def in_lanes(self, lists: Sequence[Array], operands: Sequence[Array]) -> list[Array]:
+        """One lane a row."""
+        rows, own, count, parent, shift, rank = lists
+        xs, hs, data, shared = self.signature.operands(operands)
+        table = self._table(parent, shift, xs, hs, data)
+        kinds = [x.dtype for x in data]
+
+        def of_row(i: Array, own: Array, count: Array) -> list[Array]:
+            here, mine = self._unpacked(table.at[own].get(mode="promise_in_bounds"), kinds)
+
+            def some(carry: tuple) -> tuple:
+                m, sums = carry
+                places = jax.lax.dynamic_slice(rows, (i, m), (1, AT_ONCE))[0]
+                for k in range(AT_ONCE):
+                    there, other = self._unpacked(table.at[places[k]].get(mode="promise_in_bounds"), kinds)
+                    d = [b - a for a, b in zip(here, there)]
+                    values = masked(self.pair, self.cutoff, d, places[k] == own, mine, other, shared)
+                    sums = [a + b for a, b in zip(sums, values)]
+                return m + AT_ONCE, sums
+
+            start = (jnp.zeros((), jnp.int32), self._zeros(xs, data, shared))
+            # Lanes whose row has ended meet its filling, which adds nothing.
+            return jax.lax.while_loop(lambda c: any_lane(c[0] < count), some, start)[1]
+
+        out = lanes(of_row)(jnp.arange(rows.shape[0], dtype=jnp.int32), own, count)
+        return [
+            jnp.sum(y, -1) if total else jnp.moveaxis(y, -1, 0)[rank] for y, total in zip(out, self.signature.totals)
+        ]
+
+    def in_chunks(self, lists: Sequence[Array], operands: Sequence[Array]) -> list[Array]:
+        """Arrays of some hundred rows at once."""
+        rows, own, _, parent, shift, rank = lists
+        xs, hs, data, shared = self.signature.operands(operands)
+        table = self._table(parent, shift, xs, hs, data)
+        kinds = [x.dtype for x in data]
+
+        def term(here: list, mine: list, own: Array, place: Array, entry: Array) -> list[Array]:
+            there, other = self._unpacked(entry, kinds)
+            d = [b - a for a, b in zip(here, there)]
+            return masked(self.pair, self.cutoff, d, place == own, mine, other, shared)
+
+        def of_row(row: Array, own: Array) -> list[Array]:
+            here, mine = self._unpacked(table[own], kinds)
+            values = jax.vmap(term, (None, None, None, 0, 0))(here, mine, own, row, table[row])
+            return [jnp.sum(y, 0) for y in values]
+
+        n = rows.shape[0]
+        missing = -n % ROWS_IN_A_CHUNK
+        # The rows added at the end name nobody but their own particle.
+        padded = jnp.concatenate([rows, jnp.zeros((missing, rows.shape[1]), rows.dtype)])
+        owners = jnp.concatenate([own, jnp.zeros(missing, own.dtype)])
+        chunks = (padded.reshape(-1, ROWS_IN_A_CHUNK, rows.shape[1]), owners.reshape(-1, ROWS_IN_A_CHUNK))
+        out = jax.lax.map(lambda c: jax.vmap(of_row)(*c), chunks)
+        flat = [y.reshape(-1, *y.shape[2:])[:n] for y in out]
+        return [jnp.sum(y, 0) if total else y[rank] for y, total in zip(flat, self.signature.totals)]
+
+    def _table(self, parent: Array, shift: Array, xs: Sequence, hs: Sequence, data: Sequence) -> Array:
+        """All that is known about each place: its displacements, then its data, as one row of numbers."""
+        dtype = xs[0].dtype
+        moved = shift.astype(dtype)
+        places = [x[parent] + moved @ h for x, h in zip(xs, hs)]
+        columns = [*places, *(x.reshape(x.shape[0], -1).astype(dtype)[parent] for x in data)]
+        width = sum(c.shape[1] for c in columns)
+        fill = [jnp.zeros((parent.shape[0], 1), dtype)] if width == 3 else []  # four numbers are read at once
+        return jnp.concatenate([*columns, *fill], 1)
+
+    def _unpacked(self, entry: Array, kinds: Sequence[np.dtype]) -> tuple[list[Array], list[Array]]:
+        """Displacements and data from a row of the table."""
+        begin = 3 * self.signature.displacements
+        found = []
+        for shape, kind in zip(self.shapes, kinds):
+            size = int(np.prod(shape))
+            found.append(entry[begin : begin + size].reshape(shape).astype(kind))
+            begin += size
+        return [entry[3 * k : 3 * k + 3] for k in range(self.signature.displacements)], found
+
+    def _zeros(self, xs: Sequence[Array], data: Sequence[Array], shared: Sequence[Array]) -> list[Array]:
+        one = [jax.ShapeDtypeStruct((3,), x.dtype) for x in xs]
+        each = [jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in data]
+        shapes = jax.eval_shape(lambda *v: list(self.pair(*v)), *one, *each, *each, *shared)
+        return [jnp.zeros(s.shape, s.dtype) for s in shapes]
+
+

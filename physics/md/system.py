@@ -1,0 +1,263 @@
+"""`System`: particles of some species with their interactions, as a problem for steppers of particles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Int
+
+from ...core.parameters import Parametrized
+from ...core.precision import default_float
+from ...core.status import Code
+from ...solvers.particles import Forces, Particles
+from ...solvers.problems import InitialValueProblem
+from ...solvers.signals import Signal
+from ...solvers.verlet import VelocityVerlet
+from .box import Box
+from .neighborhood import AllPairs, Capacity, RowLists, plan, search, still_right
+from .state import State, make_state
+from .surroundings import Surroundings
+from .terms import Sum, Term
+from .units import Units, units
+
+# Of the reach: with a longer skin rows are longer, with a shorter one they are made more often.
+SKIN = 0.12
+
+
+class System(Parametrized):
+    """Particles of some species, with masses, charges and a sum of interactions.
+
+    **Arguments**
+
+    - `interaction`: a `Term`, such as `wl.md.LennardJones(...)`, or a sum of terms by `+`.
+    - `species`: one name a particle, `["Ar"] * 100`; or how many of each, `{"Na": 32, "Cl": 32}`.
+    - `mass`, `charge`: a number for all species or a dict by species; atomic mass units and elementary charges unless
+      `units="lj"`. By default 1 and 0.
+    - `units`: "lj", "metal" or "real", see `wl.md.units`.
+    - `skin`: how far beyond the longest reach of an interaction lists of neighbors look, a length; by default 0.12 of it.
+    - `native`: sums over neighbors as native code where there is some.
+
+    Parameters are called after their term: `system.parameters["lennard_jones.sigma"]`, `system.replace({"mass[0]": 40.0})`.
+    """
+
+    interaction: Sum
+    kind: Int[Array, " n"]
+    mass: Float[Array, " s"]
+    charge: Float[Array, " s"]
+    species: tuple[str, ...] = eqx.field(static=True)
+    units: Units = eqx.field(static=True)
+    skin: float = eqx.field(static=True)
+    native: bool = eqx.field(static=True)
+    capacity: AllPairs | Capacity | None = eqx.field(static=True)
+
+    transparent: ClassVar[tuple[str, ...]] = ("interaction",)
+
+    def __init__(
+        self,
+        interaction: Term,
+        species: Sequence[str] | Mapping[str, int],
+        *,
+        mass: ArrayLike | Mapping[str, ArrayLike] = 1.0,
+        charge: ArrayLike | Mapping[str, ArrayLike] = 0.0,
+        units: str | Units = "lj",
+        skin: float | None = None,
+        native: bool = True,
+    ):
+        self.interaction = Sum.of(interaction)
+        self.species, self.kind = _kinds(species)
+        self.units = _units(units)
+        self.mass = _of_species("mass", mass, self.species) * self.units.mass
+        self.charge = _of_species("charge", charge, self.species)
+        self.native, self.capacity = native, None
+        self.skin = SKIN * self.interaction.reach if skin is None else float(skin)
+        if not (np.isfinite(self.skin) and self.skin >= 0):
+            raise ValueError(f"skin={self.skin:.6g}: how far lists look beyond the cutoff is a length, not below zero.")
+        self.interaction.check(self.species, self.kind.shape[0])
+
+    @property
+    def solvers(self) -> dict[str, Any]:
+        """Steppers of particles by name; "auto" is velocity Verlet."""
+        return {"auto": VelocityVerlet(), "velocity_verlet": VelocityVerlet()}
+
+    def state(self, position: ArrayLike, velocity: ArrayLike | None = None, box: Box | None = None) -> State:
+        """A state of this system: positions and velocities [n, 3], at rest by default, in a box, free space by default.
+
+        **Raises** `ValueError` for arrays that do not fit, naming what is wrong.
+        """
+        state = make_state(position, velocity, box)
+        if state.position.shape[0] != self.kind.shape[0]:
+            raise ValueError(
+                f"position has {state.position.shape[0]} rows, and the system {self.kind.shape[0]} particles: give one row each."
+            )
+        return state
+
+    @property
+    def masses(self) -> Float[Array, " n"]:
+        """The mass of each particle, in units in which force is mass times acceleration."""
+        return self.mass[self.kind]
+
+    def sized(self, state: State) -> System:
+        """This system with lists of neighbors that have room for those of a state, as `wl.simulate` does it itself.
+
+        To be called before `jit` where positions or the box are traced.
+        """
+        if any(isinstance(x, jax.core.Tracer) for x in (state.position, state.box.vectors)):
+            if self.capacity is None:
+                raise TypeError(
+                    "positions or box are traced, so that the room that lists of neighbors need is not known: write "
+                    "system = system.sized(state) outside, for a state like these."
+                )
+            return self
+        reach = self.interaction.reach
+        position = np.asarray(state.position)
+        if reach == 0 or not np.isfinite(position).all():
+            return self if self.capacity is not None else self._with(AllPairs(len(position), state.box.periodic, (0, 0, 0)))
+        before = self.capacity if isinstance(self.capacity, Capacity) else None
+        return self._with(plan(position, state.box, reach, reach + self.skin, before))
+
+    def _with(self, capacity: AllPairs | Capacity) -> System:
+        changed = eqx.tree_at(lambda s: s.kind, self, self.kind)
+        object.__setattr__(changed, "capacity", capacity)
+        return changed
+
+    def lists(self, state: State) -> AllPairs | RowLists:
+        """Lists of neighbors for a state."""
+        system = self if self.capacity is not None else self.sized(state)
+        if isinstance(system.capacity, AllPairs):
+            return system.capacity
+        reach = self.interaction.reach + self.skin
+        assert system.capacity is not None
+        return search(state.position, state.box, reach, system.capacity, self.native)
+
+    def surroundings(self, state: State) -> Surroundings:
+        """What interactions see of a state."""
+        lists = self.lists(state) if state.neighbors is None else state.neighbors
+        dtype = state.position.dtype
+        return Surroundings(
+            state.position, state.box, self.kind, self.masses.astype(dtype), self.charge.astype(dtype)[self.kind], lists,
+            self.species, self.units,
+        )  # fmt: skip
+
+    def potential_energy(self, state: State) -> Float[Array, ""]:
+        """U of all interactions."""
+        return self.interaction.energy(self.surroundings(state))
+
+    def energies(self, state: State) -> dict[str, Float[Array, ""]]:
+        """U of each interaction, by name."""
+        return self.interaction.parts(self.surroundings(state))
+
+    def forces(self, state: State) -> Forces:
+        """Forces -dU/dx, U, and the virial -dU/d(strain)."""
+        near = self.surroundings(state)
+        energy, slopes = jax.value_and_grad(_strained(self, near), (0, 1))(
+            near.position, jnp.zeros((3, 3), near.position.dtype)
+        )
+        return Forces(-slopes[0], energy, -0.5 * (slopes[1] + slopes[1].T))
+
+    def problem(self, state: State, controls: Signal | None) -> InitialValueProblem:
+        """The initial value problem of this system, for a stepper of particles.
+
+        **Raises** `TypeError` for what is no state of particles, `ValueError` for controls, which particles do not have.
+        """
+        if not isinstance(state, State):
+            raise TypeError(f"the state has type {type(state).__name__}; particles start from system.state(position, ...).")
+        if state.position.shape != (self.kind.shape[0], 3):
+            raise ValueError(
+                f"the state's position has shape {state.position.shape}; this system needs ({self.kind.shape[0]}, 3)."
+            )
+        if controls is not None:
+            raise ValueError("controls were given, but particles take none: write a force that depends on time as a Term.")
+        return InitialValueProblem(self, state, None, rate=_no_rate, particles=PARTICLES)
+
+
+def _strained(system: System, near: Surroundings) -> Any:
+    def energy(position: Array, strain: Array) -> Array:
+        deformation = jnp.eye(3, dtype=strain.dtype) + strain
+        box = eqx.tree_at(lambda b: b.vectors, near.box, near.box.vectors @ deformation)
+        return system.interaction.energy(eqx.tree_at(lambda n: (n.position, n.box), near, (position @ deformation, box)))
+
+    return energy
+
+
+def _prepare(system: System, state: State) -> AllPairs | RowLists:
+    return system.lists(state)
+
+
+def _renew(system: System, state: State, lists: AllPairs | RowLists) -> AllPairs | RowLists:
+    if isinstance(lists, AllPairs):
+        return lists
+    reach = system.interaction.reach
+    right = still_right(lists, state.position, state.box, reach, reach + system.skin)
+    # A loop, not a branch: many systems side by side make lists anew only when one of them needs it.
+    again = lambda c: (jnp.zeros((), bool), system.lists(state))
+    return jax.lax.while_loop(lambda c: c[0], again, (~right, lists))[1]
+
+
+def _code(system: System, state: State, lists: AllPairs | RowLists) -> Array:
+    if isinstance(lists, RowLists):
+        return lists.code
+    enough = lists.holds(system.interaction.reach, state.box.heights())
+    return jnp.where(enough, Code.OK, Code.CAPACITY_OVERFLOW).astype(jnp.int32)
+
+
+def _force(system: System, t: Array, state: State, lists: AllPairs | RowLists) -> Array:
+    near = system.surroundings(eqx.tree_at(lambda s: s.neighbors, state, lists, is_leaf=lambda x: x is None))
+    at = lambda position: system.interaction.energy(eqx.tree_at(lambda n: n.position, near, position))
+    return -jax.grad(at)(state.position)
+
+
+def _forces(system: System, t: Array, state: State, lists: AllPairs | RowLists) -> Forces:
+    return system.forces(eqx.tree_at(lambda s: s.neighbors, state, lists, is_leaf=lambda x: x is None))
+
+
+PARTICLES = Particles(
+    prepare=_prepare, renew=_renew, code=_code, force=_force, forces=_forces, mass=lambda system: system.masses,
+    boltzmann=lambda system: system.units.boltzmann,
+)  # fmt: skip
+
+
+def _no_rate(system: System, t: Array, state: State, u: None) -> State:
+    raise ValueError(
+        "particles move by steppers of their own: leave solver out, or pass 'velocity_verlet' or a thermostat, with dt=step."
+    )
+
+
+def _kinds(species: Sequence[str] | Mapping[str, int]) -> tuple[tuple[str, ...], Array]:
+    if isinstance(species, str):
+        raise TypeError(f"species={species!r}: give one name a particle, or how many of each, {{{species!r}: 100}}.")
+    if isinstance(species, Mapping):
+        species = [name for name, count in species.items() for _ in range(count)]
+    names = tuple(dict.fromkeys(species))
+    if not names:
+        raise ValueError("species is empty: a system has at least one particle.")
+    place = {name: k for k, name in enumerate(names)}
+    return names, jnp.asarray(np.array([place[name] for name in species], np.int32))
+
+
+def _units(given: str | Units) -> Units:
+    return units(given) if isinstance(given, str) else given
+
+
+def _of_species(what: str, given: ArrayLike | Mapping[str, ArrayLike], species: tuple[str, ...]) -> Array:
+    if isinstance(given, Mapping):
+        unknown, missing = [n for n in given if n not in species], [n for n in species if n not in given]
+        if unknown or missing:
+            names = ", ".join(map(repr, unknown or missing))
+            fault = f"names {names}, which the system does not have" if unknown else f"lacks {names}"
+            raise ValueError(f"{what} {fault}: give one number for each of {', '.join(species)}.")
+        given = jnp.stack([jnp.asarray(given[name], default_float()) for name in species])
+    array = jnp.asarray(given)
+    array = array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(default_float())
+    if array.shape not in ((), (len(species),)):
+        raise ValueError(f"{what} has shape {array.shape}: give one number, or one for each of {', '.join(species)}.")
+    array = jnp.broadcast_to(array, (len(species),))
+    if what == "mass" and not isinstance(array, jax.core.Tracer) and not (np.asarray(array) > 0).all():
+        raise ValueError(f"mass = {np.asarray(array).tolist()}: every mass must be a positive number.")
+    return array
+
+
