@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ....core.lanes.width import any_lane
 from ....core.lanes.transform import lanes
+from ....core.lanes.width import any_lane
 from .all_pairs import masked
 from .sums import Signature
 
