@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TypeVar
 
+from jaxtyping import Array
 from scipy import constants
 
-Number = TypeVar("Number")
+Number = TypeVar("Number", float, Array)
 Dimension = tuple[int, int, int, int]  # exponents of length, energy, time and charge
 
 LENGTH, ENERGY, TIME, CHARGE, PURE = (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (0, 0, 0, 0)
@@ -98,7 +99,7 @@ class Units:
         """
         if _parse(unit)[1] != PRESSURE:
             raise ValueError(f"unit={unit!r} is no unit of pressure: write 'bar', 'atm', 'GPa' or 'eV/angstrom^3'.")
-        return value * self.factor(unit)  # type: ignore[operator]
+        return value * self.factor(unit)
 
 
 def units(name: str) -> Units:
