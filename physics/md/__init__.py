@@ -5,6 +5,7 @@ from .box import Box
 from .initial import lattice, random_packing, thermal_velocities
 from .lennard_jones import LennardJones
 from .pairs import PairPotential
+from .setfl import Setfl, read_setfl, write_setfl
 from .state import State
 from .structure import Structure
 from .surroundings import Surroundings
@@ -17,6 +18,7 @@ __all__ = [
     "Box",
     "LennardJones",
     "PairPotential",
+    "Setfl",
     "State",
     "Structure",
     "Sum",
@@ -27,10 +29,12 @@ __all__ = [
     "from_ase",
     "lattice",
     "random_packing",
+    "read_setfl",
     "read_xyz",
     "read_xyz_frames",
     "thermal_velocities",
     "to_ase",
     "units",
+    "write_setfl",
     "write_xyz",
 ]
