@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from .pairs import PairPotential, as_cutoff, as_mixing, as_parameter
+from .exclusions import Exclusions
+from .pairs import PairPotential, as_parameter
 from .surroundings import Surroundings
 
 
@@ -19,7 +20,8 @@ class LennardJones(PairPotential):
 
     **Arguments**: `epsilon` (energy) and `sigma` (length): one number, one for each species, or a table; `cutoff` (length);
     `shape` and `onset` as `PairPotential` has them; `mixing`: by default Lorentz and Berthelot's, arithmetic means of sigma and
-    geometric ones of epsilon; `tail`: add energy and pressure of a uniform fluid beyond the cutoff, for shape "cut":
+    geometric ones of epsilon; `exclusions`: bonded pairs; `tail`: add energy and pressure of a uniform fluid beyond the
+    cutoff, for shape "cut":
 
         U_tail = (2 pi / V) sum over kinds a, b of N_a N_b I_ab,    I = integral of u r² dr from r_c
                = (8 pi / 3 V) sum of N_a N_b epsilon sigma³ ((sigma/r_c)^9 / 3 - (sigma/r_c)^3),
@@ -45,11 +47,12 @@ class LennardJones(PairPotential):
         onset: float | None = None,
         mixing: str | Mapping[str, str] = "lorentz_berthelot",
         tail: bool = False,
+        exclusions: Exclusions | None = None,
     ):
         rules = {"epsilon": "geometric", "sigma": "arithmetic"} if mixing == "lorentz_berthelot" else mixing
         self.epsilon, self.sigma = as_parameter(epsilon, "epsilon"), as_parameter(sigma, "sigma")
-        self.cutoff, self.onset = as_cutoff(cutoff, shape, onset)
-        self.shape, self.mixing, self.tail = shape, as_mixing(rules, self.symbols), tail
+        self.cut(cutoff, shape, onset, rules, exclusions)
+        self.tail = tail
         if tail and shape != "cut":
             raise ValueError(f"tail=True corrects shape='cut' only, and shape is {shape!r}: leave one of them out.")
 

@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from ...core.precision import default_float
+from .exclusions import Exclusions, weighted
 from .surroundings import Surroundings
 from .terms import Term
 
@@ -36,14 +37,32 @@ class PairPotential(Term):
 
     Each parameter is one number, one for each species [s], mixed for unlike pairs as `mixing` says, or a table [s, s] of
     pairs of species. `mixing` names a rule for all parameters ("arithmetic", "geometric") or is a dict with a rule for each.
+    `exclusions` are bonded pairs that do not interact, or by a factor.
     """
 
     cutoff: float = eqx.field(static=True)
     shape: str = eqx.field(static=True)
     onset: float = eqx.field(static=True)
     mixing: tuple[tuple[str, str], ...] = eqx.field(static=True)
+    exclusions: Exclusions | None
 
     symbols: ClassVar[tuple[str, ...]] = ()  # fields that are parameters
+
+    def cut(
+        self, cutoff: float, shape: str, onset: float | None, mixing: str | Mapping[str, str], exclusions: Exclusions | None
+    ) -> None:
+        """Sets the fields that all pair potentials have; for `__init__` of a subclass, after the parameters.
+
+        **Raises** `ValueError` for distances out of order and names that there are not, `TypeError` for other exclusions.
+        """
+        self.cutoff, self.onset = as_cutoff(cutoff, shape, onset)
+        self.shape, self.mixing = shape, as_mixing(mixing, self.symbols)
+        if exclusions is not None and not isinstance(exclusions, Exclusions):
+            raise TypeError(
+                f"exclusions has type {type(exclusions).__name__}: write wl.md.Exclusions.from_bonds(bonds, n) or "
+                "wl.md.Exclusions.of_pairs(n, pairs)."
+            )
+        self.exclusions = exclusions
 
     def potential(self, square: Float[Array, ""], p: Mapping[str, Array]) -> Float[Array, ""]:
         """u, of the square of the distance and the parameters of one pair of kinds."""
@@ -58,13 +77,17 @@ class PairPotential(Term):
         """U, over all pairs."""
         shared = self._shared(near.position.dtype)
         kinds = len(near.species) if any(x.ndim for x in jax.tree.leaves(shared)) else 1
-        data = near.kind if kinds > 1 else ()
+        data = (near.kind if kinds > 1 else None, None if self.exclusions is None else self.exclusions.partners(near))
+        scale = () if self.exclusions is None else self.exclusions.scale
 
-        def pair(d: Array, own: Any, other: Any, shared: dict) -> Array:
-            of_pair = jax.tree.map(lambda x: x[own, other] if x.ndim else x, shared)
-            return self.shaped(jnp.sum(d * d), *of_pair)
+        def pair(d: Array, own: Any, other: Any, shared: Any) -> Array:
+            of_pair = jax.tree.map(lambda x: x[own[0], other[0]] if x.ndim else x, shared[0])
+            square, potential = jnp.sum(d * d), lambda square: self.shaped(square, *of_pair)
+            if own[1] is None:
+                return potential(square)
+            return weighted(own[1], other[1], shared[1], square, self.cutoff, potential)
 
-        return 0.5 * near.sum(pair, self.cutoff, data, shared, parity=1, total=True)
+        return 0.5 * near.sum(pair, self.cutoff, data, (shared, scale), parity=1, total=True)
 
     def shaped(
         self, square: Float[Array, ""], p: Mapping[str, Array], end: tuple[Array, Array]
@@ -84,12 +107,18 @@ class PairPotential(Term):
     def table(self) -> dict[str, Array]:
         """Parameters as numbers, where they are the same for all pairs of species, or as tables [s, s]."""
         rules = dict(self.mixing)
-        return {name: _mixed(getattr(self, name), rules.get(name, "arithmetic")) for name in self.symbols}
+        return {name: _mixed(self.parameter(name), rules.get(name, "arithmetic")) for name in self.symbols}
+
+    def parameter(self, name: str) -> Float[Array, "..."]:
+        """One of the parameters that `symbols` names."""
+        return getattr(self, name)
 
     def check(self, species: tuple[str, ...], count: int) -> None:
-        """**Raises** `ValueError` for parameters given for another number of species."""
+        """**Raises** `ValueError` for parameters given for another number of species, exclusions for other particles."""
+        if self.exclusions is not None:
+            self.exclusions.check(count)
         for name in self.symbols:
-            shape = jnp.shape(getattr(self, name))
+            shape = jnp.shape(self.parameter(name))
             if shape not in ((), (len(species),), (len(species),) * 2):
                 raise ValueError(
                     f"{type(self).__name__}: {name} has shape {shape}, and the species are {', '.join(species)}: give one "

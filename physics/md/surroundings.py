@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from .box import Box
+from .images import nearest_images
 from .neighborhood import AllPairs, RowLists, sum_over_neighbors
 from .units import Units
 
@@ -60,17 +57,10 @@ class Surroundings(eqx.Module):
             structure, arrays, cutoff, position, self.box.vectors, fn, data, shared, parity, total
         )  # fmt: skip
 
-    def displacement(self, i: Int[np.ndarray, " m"], j: Int[np.ndarray, " m"]) -> Float[Array, "m 3"]:
+    def displacement(self, i: Int[ArrayLike, " m"], j: Int[ArrayLike, " m"]) -> Float[Array, "m 3"]:
         """From particles i to the nearest images of particles j."""
-        between = self.position[j] - self.position[i]
-        if not any(self.box.periodic):
-            return between
-        fixed_between, fixed = jax.lax.stop_gradient((between, self.box))
-        periodic = np.asarray(self.box.periodic)
-        cells = jnp.where(periodic, jnp.round(fixed.fractional(fixed_between)), 0.0)
-        # In skewed boxes the nearest image need not be that with the least fractional coordinates.
-        around = np.array(list(itertools.product(*((-1, 0, 1) if p else (0,) for p in periodic))), float)
-        shifts = around.astype(between.dtype)[:, None] - cells
-        distances = jnp.sum((fixed_between + shifts @ fixed.vectors) ** 2, -1)
-        nearest = jnp.take_along_axis(shifts, jnp.argmin(distances, 0)[None, :, None], 0)[0]
-        return between + nearest @ self.box.vectors
+        return self.position[j] - self.position[i] + self.nearest(i, j)[0] @ self.box.vectors
+
+    def nearest(self, i: Int[ArrayLike, " m"], j: Int[ArrayLike, " m"]) -> tuple[Float[Array, "m 3"], Float[Array, " m"]]:
+        """By how many edges particles j are moved to their images nearest to i, and a length below which only these are."""
+        return nearest_images(self.box, self.position[j] - self.position[i])
