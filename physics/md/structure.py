@@ -79,6 +79,17 @@ class Structure:
     info: dict[str, Any] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        count = len(self.species)
+        if isinstance(self.species, str) or not count:
+            raise ValueError(f"species={self.species!r}: give one name an atom, ('O', 'H', 'H').")
+        for name, column in (("position", self.position), ("velocity", self.velocity)):
+            if np.shape(column) != (count, 3):
+                raise ValueError(f"{name} has shape {np.shape(column)}: {count} species need {(count, 3)}.")
+        for name, column in self.arrays.items():
+            if np.shape(column)[:1] != (count,):
+                raise ValueError(f"arrays[{name!r}] has shape {np.shape(column)}: it needs one row for each of {count} atoms.")
+
     @staticmethod
     def of(system: Described, state: State, info: Mapping[str, Any] | None = None) -> Structure:
         """A system and one of its states as a structure, to be written; `info` is said of the whole."""

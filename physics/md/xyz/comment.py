@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,15 +28,16 @@ def read_comment(text: str) -> dict[str, Any]:
     A key without a value is True. **Raises** `ValueError` for quotes that are not closed in an extended line.
     """
     text = text.strip()
+    extended = _EXTENDED.search(text) is not None
     try:
-        fields = dict(_fields(text))
+        fields = list(_fields(text))
     except ValueError:
-        if _EXTENDED.search(text):
+        if extended:
             raise
-        fields = None
-    if fields is None or not (_EXTENDED.search(text) or all("=" in word for word in text.split())):
-        return {"comment": text} if text else {}
-    return fields
+        return {"comment": text}
+    if not extended and any(value is None for _, value in fields):
+        return {"comment": text}
+    return {key: True if value is None else _interpreted(key, value) for key, value in fields}
 
 
 def write_comment(fields: Mapping[str, Any]) -> str:
@@ -47,20 +48,23 @@ def write_comment(fields: Mapping[str, Any]) -> str:
     return " ".join(f"{_key(key)}={_quoted(_written(key, value))}" for key, value in fields.items())
 
 
-def _fields(text: str) -> Any:
+def _fields(text: str) -> Iterator[tuple[str, Any]]:
+    """Keys and values as they are written, None for keys without."""
     at = 0
     while at < len(text):
         key, at = _word(text, at)
-        blank = re.compile(r"\s*").match(text, at)
-        after = blank.end() if blank else at
-        if text[after : after + 1] == "=":
-            start = re.compile(r"\s*").match(text, after + 1)
-            value, at = _value(text, start.end() if start else after + 1)
-            yield key, _interpreted(key, value)
-        else:
-            yield key, True
-            at = after
-        at += len(text[at:]) - len(text[at:].lstrip())
+        at = _past_blank(text, at)
+        value = None
+        if text[at : at + 1] == "=":
+            value, at = _value(text, _past_blank(text, at + 1))
+        yield key, value
+        at = _past_blank(text, at)
+
+
+def _past_blank(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at
 
 
 def _word(text: str, at: int) -> tuple[str, int]:
