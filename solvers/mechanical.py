@@ -46,7 +46,7 @@ class Mechanical(FixedStep):
             raise ValueError(f"{self.name} steps mechanical systems, which have accelerations and forces of constraints.")
 
     def step(
-        self, problem: InitialValueProblem, t: Float[Array, ""], state: PyTree, h: Float[Array, ""]
+        self, problem: InitialValueProblem, t: Float[Array, ""], state: PyTree, company: None, h: Float[Array, ""]
     ) -> tuple[PyTree, Int[Array, ""]]:
         """One step of the method."""
         assert problem.mechanics is not None

@@ -25,8 +25,9 @@ class Particles:
     | function | signature | meaning |
     | --- | --- | --- |
     | `prepare` | (system, state) -> lists | lists of neighbors for the positions of a state |
-    | `renew` | (system, state, lists) -> lists | the same lists while they are right for the state, new ones afterwards |
+    | `right` | (system, state, lists) -> bool | whether lists made for another state hold everybody who is near now |
     | `code` | (system, state, lists) -> `Code` | whether the lists hold everybody: OK or CAPACITY_OVERFLOW |
+    | `few` | (system) -> bool | whether particles are so few that lists are of all pairs |
     | `force` | (system, t, state, lists) -> [n, 3] | forces alone |
     | `forces` | (system, t, state, lists) -> `Forces` | forces, energy and virial |
     | `mass` | (system) -> [n] | masses |
@@ -37,8 +38,9 @@ class Particles:
     """
 
     prepare: Callable[..., Any]
-    renew: Callable[..., Any]
+    right: Callable[..., Array]
     code: Callable[..., Array]
+    few: Callable[..., bool]
     force: Callable[..., Array]
     forces: Callable[..., Forces]
     mass: Callable[..., Array]

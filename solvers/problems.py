@@ -68,11 +68,14 @@ class InitialValueProblem(eqx.Module):
     | `separable` | (system, t, p) -> dq, (system, t, q) -> dp | velocity and force, for symplectic solvers |
     | `mechanics` | a `Mechanics` | accelerations and how to go along them, for steppers of mechanical systems |
     | `particles` | a `Particles` | forces and neighbors, for steppers of particles |
+
+    `key` is the randomness of a run of fixed steps, from which solvers draw what belongs to each step.
     """
 
     system: PyTree
     state: PyTree
     controls: Signal | None = None
+    key: Array | None = None
     rate: Callable = eqx.field(static=True, kw_only=True)
     implicit: Callable | None = eqx.field(static=True, default=None, kw_only=True)
     noise: Callable | None = eqx.field(static=True, default=None, kw_only=True)

@@ -22,7 +22,8 @@ GRADIENTS = ("auto", "forward", "reverse", "tangent")
 
 
 def differentiable(
-    forward: Callable[..., Any], reverse: Callable[..., Any], gradient: str = "auto", outputs: int = 0
+    forward: Callable[..., Any], reverse: Callable[..., Any], gradient: str = "auto", outputs: int = 0,
+    native: bool = True,
 ) -> Callable[..., Any]:
     """A function of arrays with the derivative rule that costs least.
 
@@ -43,7 +44,7 @@ def differentiable(
     if gradient == "reverse":
         return reverse
 
-    run = one_lane(forward)
+    run = one_lane(forward) if native else forward
     if gradient == "tangent":
         return run
 
@@ -60,7 +61,7 @@ def differentiable(
             filled = tuple(_instantiate(p, t) for p, t in zip(primals, tangents, strict=True))
             return jax.jvp(reverse, tuple(primals), filled)
         with_jacobian = _value_and_jacobian(forward, active)
-        value, jacobian = differentiable(with_jacobian, with_jacobian, "forward")(*primals)
+        value, jacobian = differentiable(with_jacobian, with_jacobian, "forward", native=native)(*primals)
         flat = jnp.concatenate([tangents[i].ravel() for i in active])
         tangent = jax.tree.map(lambda v, j: _contract(v, j, flat), value, jacobian)
         return value, tangent

@@ -21,6 +21,8 @@ from .problems import InitialValueProblem, Options, Solution, Solver, Stats
 from .sensitivity import count_outputs, differentiable, hoisted
 from .step_control import all_finite, same_time
 
+RENEW = -1  # a step's code: its company was not right any more
+
 
 class FixedStep(Solver):
     """Solvers that take steps of a fixed size. Subclasses define `step`, and `check` what they can solve."""
@@ -39,16 +41,25 @@ class FixedStep(Solver):
         """The state in what goes from step to step."""
         return working
 
-    def seen(self, working: PyTree) -> PyTree:
+    def seen(self, working: PyTree, company: PyTree) -> PyTree:
         """The state as it is shown to measurements, which may use what else a solver keeps."""
         return self.leave(working)
 
+    def small(self, problem: InitialValueProblem) -> bool:
+        """Whether a run may become native code as a whole; not one whose steps work on large arrays."""
+        return True
+
+    def company(self, problem: InitialValueProblem, state: PyTree) -> PyTree:
+        """What steps need beside the state and stays right for many of them, such as lists of neighbors."""
+        return None
+
     def step(
-        self, problem: InitialValueProblem, t: Float[Array, ""], working: PyTree, h: Float[Array, ""]
+        self, problem: InitialValueProblem, t: Float[Array, ""], working: PyTree, company: PyTree, h: Float[Array, ""]
     ) -> tuple[PyTree, Int[Array, ""]]:
         """What goes on to the next step at t + h, and a `Code`. A state that is not finite need not be reported.
 
-        With CAPACITY_OVERFLOW it is what was given: the run can be continued from there with more room.
+        With the code RENEW the company was not right any more for the state that is returned: the step is made again from
+        where it began, in the company made for that state.
         """
         raise NotImplementedError
 
@@ -56,6 +67,7 @@ class FixedStep(Solver):
         self, problem: InitialValueProblem, t0: Float[Array, ""], ts: Float[Array, " k"], options: Options
     ) -> Solution:
         """States at `ts`, differentiable as `options.gradient` says."""
+        problem = eqx.tree_at(lambda p: p.key, problem, options.key, is_leaf=lambda x: x is None)
         self.check(problem)
         if options.dt is None:
             raise ValueError(f"{self.name} takes fixed steps: pass dt=step to simulate.")
@@ -72,11 +84,12 @@ class FixedStep(Solver):
         forward, reverse = run("forward"), run("reverse")
         if options.stepwise and options.gradient in ("auto", "reverse"):
             # A scan over steps that are made again on the way back: it has both modes, and costs little in either.
-            out = (one_lane(reverse) if options.alone else reverse)(*leaves)
+            out = (one_lane(reverse) if options.alone and self.small(problem) else reverse)(*leaves)
         else:
             if problem.closes_over_traced():
                 (forward, reverse), leaves = hoisted((forward, reverse), leaves)
-            out = differentiable(forward, reverse, options.gradient, count_outputs(problem, ts))(*leaves)
+            outputs, small = count_outputs(problem, ts), self.small(problem)
+            out = differentiable(forward, reverse, options.gradient, outputs, native=small)(*leaves)
         failed = out["code"] != Code.OK
         # Steps are counted from 0: the last one made is the bad one, the limit stops the one after it.
         bad_step = jnp.maximum(out["steps"] - (out["code"] != Code.STEP_LIMIT), 0)
@@ -99,62 +112,108 @@ def _run(
 ) -> dict[str, Any]:
     dt = jnp.asarray(options.dt)
 
-    def attempt(t: Array, state: PyTree, h: Array) -> tuple[PyTree, Array]:
-        state, code = solver.step(problem, t, state, h)
+    def attempt(t: Array, state: PyTree, company: PyTree, h: Array) -> tuple[PyTree, Array]:
+        state, code = solver.step(problem, t, state, company, h)
         numbers = [x for x in jax.tree.leaves(solver.leave(state)) if jnp.issubdtype(x.dtype, jnp.floating)]
         return state, jnp.where((code == Code.OK) & ~all_finite(*numbers), Code.NON_FINITE, code).astype(jnp.int32)
 
-    def show(state: PyTree) -> PyTree:
-        return solver.leave(state) if options.record is None else options.record(problem.system, solver.seen(state))
+    def show(state: PyTree, company: PyTree) -> PyTree:
+        if options.record is None:
+            return solver.leave(state)
+        return options.record(problem.system, solver.seen(state, company))
+
+    def many(left: Array, h: Array, number: Array, begin: tuple) -> tuple:
+        """Up to `number` steps: how many were made, the state, the company and the code."""
+
+        def steps(c: tuple, company: PyTree) -> tuple:
+            def body(c: tuple) -> tuple:
+                i, y, _, _ = c
+                new, code = attempt(left + i * h, y, company, h)
+                made = code == Code.OK
+                # Without company every step is made, and the last one is what the run ends with, even if it failed.
+                return i + made, new if company is None else _select(made, new, y), _unless_none(company, new), code
+
+            return while_loop(lambda c: (c[0] < number) & (c[3] == Code.OK), body, c, gradient=gradient)
+
+        def in_company(c: tuple) -> tuple:
+            company, rest = c
+            i, y, aim, code = steps(rest, company)
+            renew = code == RENEW
+            company = _if_so(renew, lambda: solver.company(problem, solver.leave(aim)), company)
+            return company, (i, y, aim, jnp.where(renew, Code.OK, code))
+
+        state, company, code = begin
+        start = (jnp.zeros((), jnp.int32), state, _unless_none(company, state), code)
+        if company is None:
+            i, state, _, code = steps(start, None)
+            return i, state, None, code
+        goes_on = lambda c: (c[1][0] < number) & (c[1][3] == Code.OK)
+        company, (i, state, _, code) = while_loop(goes_on, in_company, (company, start), gradient=gradient)
+        return i, state, company, code
 
     def interval(carry: tuple, target: Array) -> tuple[tuple, PyTree]:
-        left, state, count, code = carry
+        left, state, company, count, code = carry
         number = _count(left, target, dt)
         enough = number <= options.max_steps - count
         h = _step_size(left, target, number, dt)
         number = jnp.where(enough, number, options.max_steps - count)
-
-        def body(c: tuple) -> tuple:
-            i, y, _ = c
-            y, code = attempt(left + i * h, y, h)
-            return i + 1, y, code
-
-        start = (jnp.zeros((), jnp.int32), state, code)
-        goes_on = lambda c: (c[0] < number) & (c[2] == Code.OK)
-        taken, state, new = while_loop(goes_on, body, start, gradient=gradient)
+        taken, state, company, new = many(left, h, number, (state, company, code))
         bad = new != Code.OK
         # A run ends where its bad step, or the one too many, begins.
-        last = left + jnp.maximum(taken - bad, 0) * h
+        last = left + taken * h
         new = jnp.where(bad | enough, new, Code.STEP_LIMIT)
         left = jnp.where(code != Code.OK, left, jnp.where(new != Code.OK, last, target))
-        return (left, state, count + taken, new), _unless(new != Code.OK, show(state))
+        return (left, state, company, count + taken + (bad & (code == Code.OK)), new), _unless(
+            new != Code.OK, show(state, company)
+        )
 
     def single(carry: tuple, target: Array) -> tuple[tuple, PyTree]:
-        left, state, count, code = carry
+        left, state, company, count, code = carry
         runs = code == Code.OK
         over = runs & (count >= options.max_steps)
         h = _step_size(left, target, jnp.ones((), jnp.int32), dt)
-        moved, new = attempt(left, state, h)
+        moved, new = attempt(left, state, company, h)
+        if company is not None:
+
+            def again(c: tuple) -> tuple:
+                company = solver.company(problem, solver.leave(c[0]))
+                return *attempt(left, state, company, h), company
+
+            moved, new, company = while_loop(lambda c: c[1] == RENEW, again, (moved, new, company), gradient=gradient)
         new = jnp.where(runs, jnp.where(over, Code.STEP_LIMIT, new), code)
-        shown = _unless(new != Code.OK, show(moved))
-        kept = jax.tree.map(lambda a, b: jnp.where(new == Code.OK, a, b), moved, state)
-        return (jnp.where(new == Code.OK, target, left), kept, count + (runs & ~over), new), shown
+        shown = _unless(new != Code.OK, show(moved, company))
+        kept = _select(new == Code.OK, moved, state)
+        return (jnp.where(new == Code.OK, target, left), kept, company, count + (runs & ~over), new), shown
 
     first = solver.enter(problem, t0, problem.state)
-    start = (t0, first, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+    company = solver.company(problem, solver.leave(first))
+    start = (t0, first, company, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
     if options.stepwise:
         # Each state is a result, and so all that the reverse pass need keep: a step is computed again on the way back.
         body = jax.checkpoint(single) if gradient == "reverse" else single
         # What a solver keeps beside the state may be large: it is kept at few places, and made again between them.
-        places = "sqrt" if gradient == "reverse" and _size(first) > 2 * _size(problem.state) else None
-        (t, last, count, code), states = scan(body, start, ts[1:], checkpoints=places)
-        states = jax.tree.map(lambda first, later: jnp.concatenate([first[None], later]), show(first), states)
+        places = "sqrt" if gradient == "reverse" and company is not None else None
+        (t, last, _, count, code), states = scan(body, start, ts[1:], checkpoints=places)
+        states = jax.tree.map(lambda first, later: jnp.concatenate([first[None], later]), show(first, company), states)
     else:
         if gradient == "reverse":
             interval = jax.checkpoint(interval)
-        (t, last, count, code), states = scan(interval, start, ts)
+        (t, last, _, count, code), states = scan(interval, start, ts)
     reached = solver.leave(last)
     return {"states": states, "reached": reached, "code": code, "t": t, "steps": count, "lanes": lane_width()}
+
+
+def _select(which: Array, new: PyTree, old: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: jnp.where(which, a, b), new, old)
+
+
+def _unless_none(company: PyTree, state: PyTree) -> PyTree:
+    return None if company is None else state
+
+
+def _if_so(which: Array, make: Callable[[], PyTree], otherwise: PyTree) -> PyTree:
+    """A loop of one turn or none. Of a branch `vmap` would make both sides for every run; this it makes if any needs it."""
+    return jax.lax.while_loop(lambda c: c[0], lambda c: (jnp.zeros((), bool), make()), (which, otherwise))[1]
 
 
 def _unless(failed: Array, states: PyTree) -> PyTree:
@@ -163,10 +222,6 @@ def _unless(failed: Array, states: PyTree) -> PyTree:
         lambda v: jnp.where(failed, jnp.nan, v) if jnp.issubdtype(v.dtype, jnp.floating) else v,
         jax.tree.map(jnp.asarray, states),
     )
-
-
-def _size(tree: PyTree) -> int:
-    return sum(x.size for x in jax.tree.leaves(tree))
 
 
 def _count(left: Array, target: Array, dt: Array) -> Array:

@@ -41,7 +41,7 @@ class Symplectic(FixedStep):
             raise ValueError(f"{self.name} needs positions and momenta: build the system with wl.ode.Separable.")
 
     def step(
-        self, problem: InitialValueProblem, t: Float[Array, ""], state: PyTree, h: Float[Array, ""]
+        self, problem: InitialValueProblem, t: Float[Array, ""], state: PyTree, company: None, h: Float[Array, ""]
     ) -> tuple[PyTree, Int[Array, ""]]:
         """Kicks and drifts in turn."""
         assert problem.separable is not None

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..core.status import Code
 from .particles import Particles
 from .problems import InitialValueProblem
-from .stepping import FixedStep
+from .stepping import RENEW, FixedStep
 
 
 class Moving(eqx.Module):
-    """What goes from step to step: a state of particles, its lists of neighbors, and the forces in it."""
+    """A state of particles and the forces in it, which go from step to step."""
 
     state: PyTree
-    lists: PyTree
     force: Float[Array, "n 3"]
 
 
@@ -33,37 +31,46 @@ class ParticleSolver(FixedStep):
         """The state with the variables of the solver itself, at rest where a state brings none."""
         return state
 
-    def move(self, problem: InitialValueProblem, t: Float[Array, ""], moving: Moving, h: Float[Array, ""]) -> Moving:
-        """One step."""
+    def move(
+        self, problem: InitialValueProblem, t: Float[Array, ""], moving: Moving, lists: PyTree, h: Float[Array, ""]
+    ) -> Moving:
+        """One step. The forces that are returned belong to the positions and the box that are."""
         raise NotImplementedError
 
     def enter(self, problem: InitialValueProblem, t: Float[Array, ""], state: PyTree) -> Moving:
-        """The state with lists and forces."""
+        """The state with its forces."""
         particles = particles_of(problem)
         state = self.extend(problem, state)
         lists = particles.prepare(problem.system, state)
-        return Moving(state, lists, particles.force(problem.system, t, state, lists))
+        return Moving(state, particles.force(problem.system, t, state, lists))
 
     def leave(self, working: Moving) -> PyTree:
         """The state."""
         return working.state
 
-    def seen(self, working: Moving) -> PyTree:
+    def seen(self, working: Moving, company: PyTree) -> PyTree:
         """The state with its lists."""
-        return eqx.tree_at(lambda s: s.neighbors, working.state, working.lists, is_leaf=lambda x: x is None)
+        return eqx.tree_at(lambda s: s.neighbors, working.state, company, is_leaf=lambda x: x is None)
+
+    def small(self, problem: InitialValueProblem) -> bool:
+        """Whether there are few particles."""
+        return particles_of(problem).few(problem.system)
+
+    def company(self, problem: InitialValueProblem, state: PyTree) -> PyTree:
+        """Lists of neighbors."""
+        return particles_of(problem).prepare(problem.system, state)
 
     def step(
-        self, problem: InitialValueProblem, t: Float[Array, ""], working: Moving, h: Float[Array, ""]
+        self, problem: InitialValueProblem, t: Float[Array, ""], working: Moving, company: PyTree, h: Float[Array, ""]
     ) -> tuple[Moving, Int[Array, ""]]:
-        """One step, or none where the lists have no room for all neighbors."""
-        particles = particles_of(problem)
-        before = particles.code(problem.system, working.state, working.lists)
-        moved = self.move(problem, t, working, h)
+        """One step, or none where lists are not right any more or have no room for all neighbors."""
+        particles, system = particles_of(problem), problem.system
+        moved = self.move(problem, t, working, company, h)
         moved = eqx.tree_at(lambda m: m.state.step, moved, working.state.step + jnp.asarray(1, working.state.step.dtype))
-        after = particles.code(problem.system, moved.state, moved.lists)
-        code = jnp.where(before == Code.OK, after, before)
-        kept = jax.tree.map(lambda a, b: jnp.where(code == Code.OK, a, b), moved, working)
-        return kept, code
+        codes = [particles.code(system, m.state, company) for m in (working, moved)]
+        full = jnp.where(codes[0] == Code.OK, codes[1], codes[0])
+        right = particles.right(system, moved.state, company)
+        return moved, jnp.where((full == Code.OK) & ~right, RENEW, full)
 
 
 class VelocityVerlet(ParticleSolver):
@@ -74,14 +81,16 @@ class VelocityVerlet(ParticleSolver):
 
     name: str = eqx.field(static=True, default="velocity_verlet")
 
-    def move(self, problem: InitialValueProblem, t: Float[Array, ""], moving: Moving, h: Float[Array, ""]) -> Moving:
+    def move(
+        self, problem: InitialValueProblem, t: Float[Array, ""], moving: Moving, lists: PyTree, h: Float[Array, ""]
+    ) -> Moving:
         """One step."""
-        per_mass = h / particles_of(problem).mass(problem.system)[:, None]
+        particles = particles_of(problem)
+        per_mass = h / particles.mass(problem.system)[:, None]
         velocity = moving.state.velocity + 0.5 * per_mass * moving.force
         there = drift(moving.state, velocity, h)
-        lists, force = forces_after(problem, t + h, there, moving.lists)
-        velocity = velocity + 0.5 * per_mass * force
-        return Moving(eqx.tree_at(lambda s: s.velocity, there, velocity), lists, force)
+        force = particles.force(problem.system, t + h, there, lists)
+        return Moving(eqx.tree_at(lambda s: s.velocity, there, velocity + 0.5 * per_mass * force), force)
 
 
 def particles_of(problem: InitialValueProblem) -> Particles:
@@ -93,12 +102,3 @@ def particles_of(problem: InitialValueProblem) -> Particles:
 def drift(state: PyTree, velocity: Float[Array, "n 3"], h: Float[Array, ""]) -> PyTree:
     """The state after moving with these velocities for the time h."""
     return eqx.tree_at(lambda s: (s.position, s.velocity), state, (state.position + h * velocity, velocity))
-
-
-def forces_after(
-    problem: InitialValueProblem, t: Float[Array, ""], state: PyTree, lists: PyTree
-) -> tuple[PyTree, Float[Array, "n 3"]]:
-    """Lists that are right for a state that has moved, and the forces in it."""
-    particles = particles_of(problem)
-    lists = particles.renew(problem.system, state, lists)
-    return lists, particles.force(problem.system, t, state, lists)

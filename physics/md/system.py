@@ -78,6 +78,7 @@ class System(Parametrized):
         if not (np.isfinite(self.skin) and self.skin >= 0):
             raise ValueError(f"skin={self.skin:.6g}: how far lists look beyond the cutoff is a length, not below zero.")
         self.interaction.check(self.species, self.kind.shape[0])
+        self._check_charges()
 
     @property
     def solvers(self) -> dict[str, Any]:
@@ -113,17 +114,21 @@ class System(Parametrized):
                     "system = system.sized(state) outside, for a state like these."
                 )
             return self
+        self._check_charges()
+        sized = eqx.tree_at(lambda s: s.interaction, self, self.interaction.sized(state.box))
         reach = self.interaction.reach
         position = np.asarray(state.position)
         if reach == 0 or not np.isfinite(position).all():
-            return self if self.capacity is not None else self._with(AllPairs(len(position), state.box.periodic, (0, 0, 0)))
+            if sized.capacity is None:
+                object.__setattr__(sized, "capacity", AllPairs(len(position), state.box.periodic, (0, 0, 0)))
+            return sized
         before = self.capacity if isinstance(self.capacity, Capacity) else None
-        return self._with(plan(position, state.box, reach, reach + self.skin, before))
+        object.__setattr__(sized, "capacity", plan(position, state.box, reach, reach + self.skin, before))
+        return sized
 
-    def _with(self, capacity: AllPairs | Capacity) -> System:
-        changed = eqx.tree_at(lambda s: s.kind, self, self.kind)
-        object.__setattr__(changed, "capacity", capacity)
-        return changed
+    def _check_charges(self) -> None:
+        if not isinstance(self.charge, jax.core.Tracer) and not isinstance(self.kind, jax.core.Tracer):
+            self.interaction.check_charges(np.asarray(self.charge)[np.asarray(self.kind)])
 
     def lists(self, state: State) -> AllPairs | RowLists:
         """Lists of neighbors for a state."""
@@ -144,20 +149,31 @@ class System(Parametrized):
         )  # fmt: skip
 
     def potential_energy(self, state: State) -> Float[Array, ""]:
-        """U of all interactions."""
-        return self.interaction.energy(self.surroundings(state))
+        """U of all interactions; not a number where lists of this size have no room for all neighbors."""
+        system, near = self._in(state)
+        return system.interaction.energy(near) * system._sure(near)
 
     def energies(self, state: State) -> dict[str, Float[Array, ""]]:
-        """U of each interaction, by name."""
-        return self.interaction.parts(self.surroundings(state))
+        """U of each interaction, by name; not numbers where lists of this size have no room for all neighbors."""
+        system, near = self._in(state)
+        return {name: u * system._sure(near) for name, u in system.interaction.parts(near).items()}
 
     def forces(self, state: State) -> Forces:
-        """Forces -dU/dx, U, and the virial -dU/d(strain)."""
-        near = self.surroundings(state)
-        energy, slopes = jax.value_and_grad(_strained(self, near), (0, 1))(
+        """Forces -dU/dx, U, and the virial -dU/d(strain); not numbers where lists have no room for all neighbors."""
+        system, near = self._in(state)
+        energy, slopes = jax.value_and_grad(_strained(system, near), (0, 1))(
             near.position, jnp.zeros((3, 3), near.position.dtype)
         )
         return Forces(-slopes[0], energy, -0.5 * (slopes[1] + slopes[1].T))
+
+    def _in(self, state: State) -> tuple[System, Surroundings]:
+        """This system with room for a state, and what its interactions see."""
+        system = self if self.capacity is not None else self.sized(state)
+        return system, system.surroundings(state)
+
+    def _sure(self, near: Surroundings) -> Float[Array, ""]:
+        """1, and not a number where sums over neighbors would miss some."""
+        return jnp.where(_enough(self, near.box, near.lists) == Code.OK, 1.0, jnp.nan).astype(near.position.dtype)
 
     def problem(self, state: State, controls: Signal | None) -> InitialValueProblem:
         """The initial value problem of this system, for a stepper of particles.
@@ -179,7 +195,8 @@ def _strained(system: System, near: Surroundings) -> Any:
     def energy(position: Array, strain: Array) -> Array:
         deformation = jnp.eye(3, dtype=strain.dtype) + strain
         box = eqx.tree_at(lambda b: b.vectors, near.box, near.box.vectors @ deformation)
-        return system.interaction.energy(eqx.tree_at(lambda n: (n.position, n.box), near, (position @ deformation, box)))
+        strained = eqx.tree_at(lambda n: (n.position, n.box), near, (position @ deformation, box))
+        return system.interaction.energy(strained) * system._sure(near)
 
     return energy
 
@@ -188,20 +205,26 @@ def _prepare(system: System, state: State) -> AllPairs | RowLists:
     return system.lists(state)
 
 
-def _renew(system: System, state: State, lists: AllPairs | RowLists) -> AllPairs | RowLists:
+def _right(system: System, state: State, lists: AllPairs | RowLists) -> Array:
     if isinstance(lists, AllPairs):
-        return lists
+        return jnp.ones((), bool)
     reach = system.interaction.reach
-    right = still_right(lists, state.position, state.box, reach, reach + system.skin)
-    # A loop, not a branch: many systems side by side make lists anew only when one of them needs it.
-    again = lambda c: (jnp.zeros((), bool), system.lists(state))
-    return jax.lax.while_loop(lambda c: c[0], again, (~right, lists))[1]
+    return still_right(lists, state.position, state.box, reach, reach + system.skin)
+
+
+def _few(system: System) -> bool:
+    return isinstance(system.capacity, AllPairs)
 
 
 def _code(system: System, state: State, lists: AllPairs | RowLists) -> Array:
+    return _enough(system, state.box, lists)
+
+
+def _enough(system: System, box: Box, lists: AllPairs | RowLists) -> Array:
+    enough = system.interaction.holds(box)
     if isinstance(lists, RowLists):
-        return lists.code
-    enough = lists.holds(system.interaction.reach, state.box.heights())
+        return jnp.where(enough, lists.code, Code.CAPACITY_OVERFLOW).astype(jnp.int32)
+    enough &= lists.holds(system.interaction.reach, box.heights())
     return jnp.where(enough, Code.OK, Code.CAPACITY_OVERFLOW).astype(jnp.int32)
 
 
@@ -216,7 +239,7 @@ def _forces(system: System, t: Array, state: State, lists: AllPairs | RowLists) 
 
 
 PARTICLES = Particles(
-    prepare=_prepare, renew=_renew, code=_code, force=_force, forces=_forces, mass=lambda system: system.masses,
+    prepare=_prepare, right=_right, code=_code, few=_few, force=_force, forces=_forces, mass=lambda system: system.masses,
     boltzmann=lambda system: system.units.boltzmann,
 )  # fmt: skip
 

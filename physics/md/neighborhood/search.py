@@ -103,7 +103,7 @@ def still_right(lists: RowLists, position: Float[Array, "n 3"], box: Box, cutoff
     back = Box(vectors, box.periodic).inverse() @ lists.vectors
     moved = jnp.sqrt(jnp.max(jnp.sum((now - then @ deformation) ** 2, 1)))
     stretch = 1 + jnp.sqrt(jnp.sum((back - jnp.eye(3, dtype=back.dtype)) ** 2))
-    return (cutoff + 2 * moved) * stretch <= reach
+    return ~((cutoff + 2 * moved) * stretch > reach)  # lists of places that are no numbers are as good as any
 
 
 def _images(
