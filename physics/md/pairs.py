@@ -57,12 +57,7 @@ class PairPotential(Term):
         """
         self.cutoff, self.onset = as_cutoff(cutoff, shape, onset)
         self.shape, self.mixing = shape, as_mixing(mixing, self.symbols)
-        if exclusions is not None and not isinstance(exclusions, Exclusions):
-            raise TypeError(
-                f"exclusions has type {type(exclusions).__name__}: write wl.md.Exclusions.from_bonds(bonds, n) or "
-                "wl.md.Exclusions.of_pairs(n, pairs)."
-            )
-        self.exclusions = exclusions
+        self.exclusions = as_exclusions(exclusions)
 
     def potential(self, square: Float[Array, ""], p: Mapping[str, Array]) -> Float[Array, ""]:
         """u, of the square of the distance and the parameters of one pair of kinds."""
@@ -186,3 +181,13 @@ def as_mixing(mixing: str | Mapping[str, str], symbols: tuple[str, ...]) -> tupl
         if name not in symbols or rule not in MIXING:
             raise ValueError(f"mixing {name!r}: {rule!r}: rules are {', '.join(MIXING)}, parameters {', '.join(symbols)}.")
     return tuple(sorted(rules.items()))
+
+
+def as_exclusions(exclusions: Exclusions | None) -> Exclusions | None:
+    """Exclusions or none. **Raises** `TypeError` for anything else."""
+    if exclusions is not None and not isinstance(exclusions, Exclusions):
+        raise TypeError(
+            f"exclusions has type {type(exclusions).__name__}: write wl.md.Exclusions.from_bonds(bonds, n) or "
+            "wl.md.Exclusions.of_pairs(n, pairs)."
+        )
+    return exclusions

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import ClassVar
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float
 
 from ...core.parameters import Parametrized
+from .box import Box
 from .surroundings import Surroundings
 
 
@@ -30,6 +33,17 @@ class Term(Parametrized):
 
     def check(self, species: tuple[str, ...], count: int) -> None:
         """**Raises** `ValueError` for a system of these species and so many particles that the term does not fit."""
+
+    def check_charges(self, charge: Float[np.ndarray, " n"]) -> None:
+        """**Raises** `ValueError` for charges of particles that the term does not fit."""
+
+    def sized(self, box: Box) -> Term:
+        """This term with arrays as large as a box needs, where their sizes depend on it."""
+        return self
+
+    def holds(self, box: Box) -> Bool[Array, ""]:
+        """Whether the arrays of this term are large enough for a box."""
+        return jnp.ones((), bool)
 
     def __add__(self, other: Term) -> Sum:
         return Sum.of(self, other)
@@ -70,6 +84,19 @@ class Sum(Term):
         """Checks each term."""
         for term in self.terms.values():
             term.check(species, count)
+
+    def check_charges(self, charge: Float[np.ndarray, " n"]) -> None:
+        """Checks each term."""
+        for term in self.terms.values():
+            term.check_charges(charge)
+
+    def sized(self, box: Box) -> Sum:
+        """The sum of terms that are as large as the box needs."""
+        return Sum({name: term.sized(box) for name, term in self.terms.items()})
+
+    def holds(self, box: Box) -> Bool[Array, ""]:
+        """Whether all terms are large enough."""
+        return functools.reduce(jnp.logical_and, (term.holds(box) for term in self.terms.values()), jnp.ones((), bool))
 
 
 def _named(given: tuple[Term, ...]) -> Iterator[tuple[str, Term]]:

@@ -128,6 +128,6 @@ def masked(
 ) -> list[Array]:
     """The pair function, and zero for a particle with itself or beyond the cutoff, where it is not evaluated."""
     square = d[0][0] * d[0][0] + d[0][1] * d[0][1] + d[0][2] * d[0][2]
-    near = (square < cutoff * cutoff) & ~excluded
+    near = ~(square >= cutoff * cutoff) & ~excluded  # what is no number is near, so that it is seen
     safe = jnp.where(near, d[0], jnp.asarray([cutoff, 0.0, 0.0], d[0].dtype))
     return [jnp.where(near, y, 0.0) for y in pair(safe, *d[1:], *own, *other, *shared)]
