@@ -1,12 +1,45 @@
 """Molecular dynamics: particles in a box, their interactions, and what is measured of them."""
 
+from .angles import Angles, CosineAngles, CosineSquaredAngles, Dihedrals
 from .ase import from_ase, to_ase
+from .bonded import Bonded, Bonds, FeneBonds, MorseBonds
 from .box import Box
+from .embedded_atom import EmbeddedAtom
+from .ewald import Coulomb
+from .exclusions import Exclusions
 from .initial import lattice, random_packing, thermal_velocities
+from .learned import Learned
 from .lennard_jones import LennardJones
+from .many_body import ManyBody
+from .observables import (
+    Correlation,
+    Estimate,
+    RadialDistribution,
+    RunningAverage,
+    RunningCorrelation,
+    autocorrelation,
+    block_average,
+    diffusion_from_displacement,
+    diffusion_from_velocity,
+    energy_parts,
+    kinetic_energy,
+    mean_squared_displacement,
+    potential_energy,
+    pressure,
+    shear_components,
+    statistical_inefficiency,
+    stress,
+    temperature,
+    total_energy,
+    velocity_autocorrelation,
+    viscosity_from_stress,
+)
+from .pair_function import Pair
+from .pair_potentials import Buckingham, Morse, SoftSphere, Yukawa
 from .pairs import PairPotential
 from .setfl import Setfl, read_setfl, write_setfl
 from .state import State
+from .stillinger_weber import StillingerWeber
 from .structure import Structure
 from .surroundings import Surroundings
 from .system import System
@@ -15,26 +48,66 @@ from .units import Units, units
 from .xyz import read_xyz, read_xyz_frames, write_xyz
 
 __all__ = [
+    "Angles",
+    "Bonded",
+    "Bonds",
     "Box",
+    "Buckingham",
+    "Correlation",
+    "CosineAngles",
+    "CosineSquaredAngles",
+    "Coulomb",
+    "Dihedrals",
+    "EmbeddedAtom",
+    "Estimate",
+    "Exclusions",
+    "FeneBonds",
+    "Learned",
     "LennardJones",
+    "ManyBody",
+    "Morse",
+    "MorseBonds",
+    "Pair",
     "PairPotential",
+    "RadialDistribution",
+    "RunningAverage",
+    "RunningCorrelation",
     "Setfl",
+    "SoftSphere",
     "State",
+    "StillingerWeber",
     "Structure",
     "Sum",
     "Surroundings",
     "System",
     "Term",
     "Units",
+    "Yukawa",
+    "autocorrelation",
+    "block_average",
+    "diffusion_from_displacement",
+    "diffusion_from_velocity",
+    "energy_parts",
     "from_ase",
+    "kinetic_energy",
     "lattice",
+    "mean_squared_displacement",
+    "potential_energy",
+    "pressure",
     "random_packing",
     "read_setfl",
     "read_xyz",
     "read_xyz_frames",
+    "shear_components",
+    "statistical_inefficiency",
+    "stress",
+    "temperature",
     "thermal_velocities",
     "to_ase",
+    "total_energy",
     "units",
+    "velocity_autocorrelation",
+    "viscosity_from_stress",
     "write_setfl",
     "write_xyz",
 ]
