@@ -155,7 +155,7 @@ class Learned(ManyBody):
             parts.insert(0, (jnp.arange(self.species) == own).astype(rho[0].dtype))
         for moment in rho[1:]:
             flat = moment.reshape(channels, -1)
-            parts.append((flat @ flat.T)[upper])
+            parts.append(jnp.matmul(flat, flat.T, precision="highest")[upper])
         return jnp.concatenate(parts)
 
     def check(self, species: tuple[str, ...], count: int) -> None:

@@ -7,6 +7,7 @@ Forces come by differentiation through the sums: a second pass over neighbors wi
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from ...core.precision import default_float
@@ -101,18 +103,18 @@ def of_kind(other: Any, species: int, moments: Float[Array, "..."]) -> Float[Arr
 
 
 def products(direction: Float[Array, "3"], rank: int) -> Float[Array, " m"]:
-    """Distinct entries of the symmetric tensor u (x) u (x) ..., such that a · b of two of them is (u · v)^rank."""
-    columns = []
-    for i in range(rank + 1):
-        for j in range(rank + 1 - i):
-            k = rank - i - j
-            often = math.factorial(rank) / (math.factorial(i) * math.factorial(j) * math.factorial(k))
-            entry = jnp.asarray(math.sqrt(often), direction.dtype)
-            for axis, power in enumerate((i, j, k)):
-                for _ in range(power):
-                    entry = entry * direction[axis]
-            columns.append(entry)
-    return jnp.stack(columns)
+    """Distinct entries of the symmetric tensor u (x) u (x) ..., such that a · b of two of them is (u · v)^rank.
+
+    Of rank 2 they are in the order xx, xy, xz, yy, yz, zz.
+    """
+    axes = np.array(list(itertools.combinations_with_replacement(range(3), rank)))
+    often = [math.factorial(rank) / math.prod(math.factorial(int(c)) for c in np.bincount(entry)) for entry in axes]
+    entries = jnp.asarray(np.sqrt(often), direction.dtype)
+    for column in axes.T:
+        # Chosen by a product, as its derivative is one too, where that of indexing scatters.
+        chosen = jnp.asarray(np.eye(3)[column], direction.dtype)
+        entries = entries * jnp.matmul(chosen, direction, precision="highest")
+    return entries
 
 
 def as_range(cutoff: float, least: float = 0.0) -> float:

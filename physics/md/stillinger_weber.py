@@ -164,7 +164,7 @@ class StillingerWeber(ManyBody):
             )
 
 
-DIAGONAL = (0, 2, 5)  # of the distinct entries zz, yz, yy, xz, xy, xx
+DIAGONAL = (0, 3, 5)  # of the distinct entries xx, xy, xz, yy, yz, zz
 
 
 def _faded(scale: Array, gap: Array) -> Array:
