@@ -22,7 +22,7 @@ from .state import State
 from .units import Units
 from .units import units as units_by_name
 
-MOST_SPECIES = 100
+MOST_SPLITS = 100  # species more than there are symbols
 _ENERGIES = re.compile(r"(^|_)(energy|energies|forces?|virials?|stress|stresses)$", re.IGNORECASE)
 
 
@@ -132,7 +132,8 @@ def structure_from_columns(
     Masses are the standard ones of the elements where no column says them, and 1 in "lj", whose numbers are taken as they
     are. Energies, forces and stresses in `info` and `arrays`, also those with a prefix such as REF_energy, are converted.
 
-    **Raises** `ValueError` naming the atom: numbers that are not finite, masses that are not positive; more species than 100.
+    **Raises** `ValueError` naming the atom for numbers that are not finite and masses that are not positive, and where almost
+    every atom has a mass or charge of its own.
     """
     count = len(symbols)
     into = units_by_name(units)
@@ -212,10 +213,10 @@ def _species(
         name = symbol if symbol not in used else next(n for n in numbered if n not in used.union(symbols))
         names[kind] = name
         used.add(name)
-    if len(names) > MOST_SPECIES:
+    if len(names) - len(set(symbols)) > MOST_SPLITS:
         raise ValueError(
-            f"the atoms have {len(names)} different pairs of mass and charge, and masses and charges belong to species here, "
-            f"at most {MOST_SPECIES}: give atoms of one kind the same ones, or drop the column."
+            f"atoms of {len(set(symbols))} elements have {len(names)} different masses and charges, which belong to species "
+            "here: give atoms of one kind the same mass and charge, or drop the column."
         )
     mass_of = {name: kind[1] for kind, name in names.items() if kind[1] is not None}
     return tuple(names[kind] for kind in kinds), mass_of, {name: kind[2] for kind, name in names.items()}

@@ -50,7 +50,7 @@ def test_no_pair_is_too_close(box, density):
     assert (fractions >= -1e-12).all() and (fractions <= 1 + 1e-12).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     edges=st.lists(st.floats(-4, 4), min_size=9, max_size=9),
     periodic=st.tuples(st.booleans(), st.booleans(), st.booleans()),

@@ -48,6 +48,7 @@ def test_a_frame_with_forces(tmp_path):
     assert water.info.pop("scale").tolist() == [1, 2, 3]
     assert water.info == {"energy": -14.25, "config_type": "water", "note": "two words", "done": True}
     assert water.mass == {"O": 15.999, "H": 1.008} and not water.velocity.any()
+    same(read(tmp_path, WATER.replace("Lattice", "lattice").replace("pbc", "PBC")), read(tmp_path, WATER))
     assert repr(water).startswith("Structure(3 atoms: 1 O, 2 H; periodic along ab; metal")
 
 
@@ -128,6 +129,7 @@ def test_reduced_units_are_not_taken_for_others(tmp_path):
     wl.md.write_xyz(tmp_path / "a.xyz", random_structure("lj"))
     with pytest.raises(ValueError, match="line 1: these numbers are in reduced units: write units='lj'"):
         wl.md.read_xyz(tmp_path / "a.xyz")
+    assert read(tmp_path, WATER.replace(" note", " units=eV note")).info["units"] == "eV"
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)

@@ -14,6 +14,7 @@ import numpy as np
 
 # Three by three, column after column (the edges of the cell are columns there).
 TENSORS = ("Lattice", "virial", "stress")
+_NAMES = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}  # known in small and capital letters
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"|\'((?:[^\'\\]|\\.)*)\'|\{([^{}]*)\}|\[([^\[\]]*)\]')
 _BARE = re.compile(r"[^\s=\"'{\[]+")
 _REST = re.compile(r"\S*")
@@ -37,7 +38,8 @@ def read_comment(text: str) -> dict[str, Any]:
         return {"comment": text}
     if not extended and any(value is None for _, value in fields):
         return {"comment": text}
-    return {key: True if value is None else _interpreted(key, value) for key, value in fields}
+    named = [(_NAMES.get(key.lower(), key), value) for key, value in fields]
+    return {key: True if value is None else _interpreted(key, value) for key, value in named}
 
 
 def write_comment(fields: Mapping[str, Any]) -> str:

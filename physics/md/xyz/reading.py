@@ -2,7 +2,7 @@
 
 A frame is a line with the number of atoms, a line of fields (edges of the cell in Lattice=, names of the columns in
 Properties=), and a line for each atom. Its numbers are in angstrom, eV, amu, and momenta in the unit that follows from
-these, as in the files of ASE; or in reduced units, which the field units=lj says.
+these, as in the files of ASE; or in reduced units, which the field reduced_units=T says.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _frames(lines: Iterator[tuple[int, str]], path: str, units: str) -> Iterator
         except ValueError as error:
             raise ValueError(f"{path}, line {number + 1}: {error}") from error
         data = _table(lines, columns, path, number, count)
-        if info.pop("units", units) != units and units != "lj":
+        if info.pop("reduced_units", False) and units != "lj":
             raise ValueError(f"{where}: these numbers are in reduced units: write units='lj'.")
         try:
             yield _structure(data, box, info, units)

@@ -14,7 +14,7 @@ from ..structure import Structure, element, scaled_energies, velocity_factor
 from ..units import units as units_by_name
 from .comment import write_comment
 
-_RESERVED = ("Lattice", "Properties", "pbc", "units")
+_RESERVED = ("lattice", "properties", "pbc", "reduced_units")
 
 
 def write_xyz(path: str | os.PathLike[str], structures: Structure | Iterable[Structure]) -> None:
@@ -32,7 +32,7 @@ def write_xyz(path: str | os.PathLike[str], structures: Structure | Iterable[Str
 
 
 def _frame_text(structure: Structure) -> str:
-    if clash := [key for key in structure.info if key in _RESERVED]:
+    if clash := [key for key in structure.info if str(key).lower() in _RESERVED]:
         raise ValueError(f"info[{clash[0]!r}]: this key has a meaning of its own in an XYZ file; name the entry differently.")
     columns = _written_columns(structure)
     fields: dict[str, Any] = {}
@@ -44,7 +44,7 @@ def _frame_text(structure: Structure) -> str:
     )
     fields["pbc"] = np.array(structure.box.periodic)
     if structure.units == "lj":
-        fields["units"] = "lj"
+        fields["reduced_units"] = True
     fields.update(scaled_energies(structure.info, _electronvolts(structure.units)))
     texts = [_words(name, column) for name, column in columns.items()]
     rows = (" ".join(words) for words in zip(*texts))
