@@ -42,7 +42,7 @@ def solve_and_grow(
             break
         t, state = np.asarray(solution.status.t), solution.reached
         larger = system.sized(state)
-        if jax.tree.structure(larger) == jax.tree.structure(system):  # sizes are part of it
+        if jax.tree.structure(larger) == jax.tree.structure(system):  # type: ignore[operator]  # sizes are part of it
             break
         system = larger
         # A run of `steps` stores the state it starts from first, and starts at an output time.

@@ -7,6 +7,7 @@ from .box import Box
 from .embedded_atom import EmbeddedAtom
 from .ewald import Coulomb
 from .exclusions import Exclusions
+from .fields import ElectricField, External, Field, HarmonicTrap, UniformForce, Wall93
 from .initial import lattice, random_packing, thermal_velocities
 from .learned import Learned
 from .lennard_jones import LennardJones
@@ -37,6 +38,7 @@ from .observables import (
 from .pair_function import Pair
 from .pair_potentials import Buckingham, Morse, SoftSphere, Yukawa
 from .pairs import PairPotential
+from .restraints import DistanceRestraints, PositionRestraints
 from .setfl import Setfl, read_setfl, write_setfl
 from .state import State
 from .stillinger_weber import StillingerWeber
@@ -58,10 +60,15 @@ __all__ = [
     "CosineSquaredAngles",
     "Coulomb",
     "Dihedrals",
+    "DistanceRestraints",
+    "ElectricField",
     "EmbeddedAtom",
     "Estimate",
     "Exclusions",
+    "External",
     "FeneBonds",
+    "Field",
+    "HarmonicTrap",
     "Learned",
     "LennardJones",
     "ManyBody",
@@ -69,6 +76,7 @@ __all__ = [
     "MorseBonds",
     "Pair",
     "PairPotential",
+    "PositionRestraints",
     "RadialDistribution",
     "RunningAverage",
     "RunningCorrelation",
@@ -81,7 +89,9 @@ __all__ = [
     "Surroundings",
     "System",
     "Term",
+    "UniformForce",
     "Units",
+    "Wall93",
     "Yukawa",
     "autocorrelation",
     "block_average",

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .bonded import Bonded
+from .exclusions import Rows
 
 NEARLY_STRAIGHT = 0.01  # squares of the sine below which the square of an angle is a series
 # arcsin(x)² = sum of 2^(2n-1) x^(2n) / (n² binomial(2n, n)).
@@ -37,7 +38,7 @@ class Angles(Bonded):
     size: ClassVar[int] = 3
     rows: ClassVar[str] = "triples"
 
-    def __init__(self, triples: ArrayLike, stiffness: ArrayLike, angle: ArrayLike, *, kind: ArrayLike | None = None):
+    def __init__(self, triples: Rows, stiffness: ArrayLike, angle: ArrayLike, *, kind: ArrayLike | None = None):
         self.declare(triples, kind, stiffness=stiffness, angle=angle)
 
     def potential(self, d: Float[Array, "j 3"], p: Mapping[str, Array]) -> Float[Array, ""]:
@@ -57,7 +58,7 @@ class CosineAngles(Bonded):
     size: ClassVar[int] = 3
     rows: ClassVar[str] = "triples"
 
-    def __init__(self, triples: ArrayLike, stiffness: ArrayLike, *, kind: ArrayLike | None = None):
+    def __init__(self, triples: Rows, stiffness: ArrayLike, *, kind: ArrayLike | None = None):
         self.declare(triples, kind, stiffness=stiffness)
 
     def potential(self, d: Float[Array, "j 3"], p: Mapping[str, Array]) -> Float[Array, ""]:
@@ -78,7 +79,7 @@ class CosineSquaredAngles(Bonded):
     size: ClassVar[int] = 3
     rows: ClassVar[str] = "triples"
 
-    def __init__(self, triples: ArrayLike, stiffness: ArrayLike, angle: ArrayLike, *, kind: ArrayLike | None = None):
+    def __init__(self, triples: Rows, stiffness: ArrayLike, angle: ArrayLike, *, kind: ArrayLike | None = None):
         self.declare(triples, kind, stiffness=stiffness, angle=angle)
 
     def potential(self, d: Float[Array, "j 3"], p: Mapping[str, Array]) -> Float[Array, ""]:
@@ -114,7 +115,7 @@ class Dihedrals(Bonded):
 
     def __init__(
         self,
-        quadruples: ArrayLike,
+        quadruples: Rows,
         stiffness: ArrayLike,
         multiplicity: ArrayLike,
         phase: ArrayLike = 0.0,

@@ -5,7 +5,7 @@ Excluded pairs are left out of the sum, not subtracted afterwards: near contact 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import equinox as eqx
 import jax
@@ -16,6 +16,8 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from ...core.parameters import Parametrized
 from ...core.precision import default_float
 from .surroundings import Surroundings
+
+Rows = ArrayLike | Sequence[Sequence[int]]  # numbers of particles, some a row
 
 
 class Partners(eqx.Module):
@@ -51,7 +53,12 @@ class Exclusions(Parametrized):
 
     @staticmethod
     def of_pairs(
-        count: int, excluded: ArrayLike = (), *, scaled: ArrayLike = (), scale: ArrayLike = (), level: ArrayLike | None = None
+        count: int,
+        excluded: Rows = (),
+        *,
+        scaled: Rows = (),
+        scale: ArrayLike | Sequence[float] = (),
+        level: ArrayLike | Sequence[int] | None = None,
     ) -> Exclusions:
         """Pairs of `count` particles as lists [m, 2]: `excluded`, and `scaled` by one factor `scale`, or one of several.
 
@@ -78,7 +85,7 @@ class Exclusions(Parametrized):
 
     @staticmethod
     def from_bonds(
-        bonds: ArrayLike, count: int, *, reach: int = 3, scale: Mapping[int, ArrayLike] | None = None
+        bonds: Rows, count: int, *, reach: int = 3, scale: Mapping[int, ArrayLike] | None = None
     ) -> Exclusions:
         """Pairs of `count` particles that are at most `reach` bonds apart, with factors for some: {3: 0.5} halves 1-4 pairs.
 
@@ -135,7 +142,7 @@ def weighted(
     return jnp.where(out, 0.0, factor * u)
 
 
-def as_places(name: str, given: ArrayLike, size: int, count: int | None = None) -> Int[np.ndarray, "m size"]:
+def as_places(name: str, given: Rows, size: int, count: int | None = None) -> Int[np.ndarray, "m size"]:
     """Numbers of particles, `size` of them a row. **Raises** `ValueError` for what is no such list, naming the row."""
     array = np.asarray(given)
     array = array.reshape(0, size) if array.size == 0 else array

@@ -147,15 +147,18 @@ MIXING: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-def as_parameter(value: ArrayLike, name: str) -> Array:
-    """A parameter as an array of floats. **Raises** `ValueError` for a value that is not finite, or no symmetric table."""
+def as_parameter(value: ArrayLike, name: str, table: bool = True) -> Array:
+    """A parameter as an array of floats.
+
+    **Raises** `ValueError` for a value that is not finite, and where it is a `table` of pairs that is not symmetric.
+    """
     array = jnp.asarray(value)
     array = array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(default_float())
     if not isinstance(array, jax.core.Tracer):
         numbers = np.asarray(array)
         if not np.isfinite(numbers).all():
             raise ValueError(f"{name} = {numbers.tolist()}: every number must be finite.")
-        if numbers.ndim == 2 and not np.array_equal(numbers, numbers.T):
+        if table and numbers.ndim == 2 and not np.array_equal(numbers, numbers.T):
             raise ValueError(f"{name} = {numbers.tolist()}: the table of pairs of species must be symmetric.")
     return array
 
