@@ -72,7 +72,7 @@ def read_setfl(path: Source) -> Setfl:
     **Raises** `ValueError` naming the line: numbers or columns that are missing or too many, what is no number, a file that
     ends early, tables that end before the cutoff.
     """
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
         lines = _Lines(str(path), file.read().split("\n"))
     first, second, third = (lines.line("a line of comment") for _ in range(3))
     elements = _elements(lines)

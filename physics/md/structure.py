@@ -57,7 +57,7 @@ class Structure:
     | field | meaning |
     | --- | --- |
     | `position`, `velocity` | [n, 3], NumPy arrays of float64 |
-    | `box` | its edges and where it repeats |
+    | `box` | its edges, in JAX's default float type, and where it repeats |
     | `species` | the name of each atom's species, n names |
     | `mass` | amu by species (in "lj" the reduced mass); without the species whose mass nobody said |
     | `charge` | elementary charges by species |

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import worldline as wl
 
@@ -75,6 +77,29 @@ def test_every_truncation_is_noticed(tmp_path, kept):
     (tmp_path / "bad.xyz").write_text("\n".join(lines[:kept]) + "\n")
     with pytest.raises(ValueError, match=rf"line {kept}: the file ends"):
         wl.md.read_xyz(tmp_path / "bad.xyz")
+
+
+FRAME = (
+    '2\nLattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3:masses:R:1:f:I:1:g:L:1 pbc="T F T" e=-1.5 a="b c" d=[1, 2]\n'
+    "Ar 0.5 0 1e-3 39.95 1 T\nKr 1 -2 3 83.8 2 F\n"
+)
+MARKS = '"=:[]{} \\\n_TFx0.-\'é'
+
+
+@settings(max_examples=300, deadline=None)
+@given(changes=st.lists(st.tuples(st.integers(0, len(FRAME)), st.integers(0, 3), st.text(MARKS, max_size=3)), max_size=3))
+def test_any_slip_is_read_or_named(tmp_path_factory, changes):
+    text = FRAME
+    for at, lost, more in changes:
+        text = text[:at] + more + text[at + lost :]
+    path = tmp_path_factory.getbasetemp() / "slip.xyz"
+    path.write_text(text, encoding="utf-8")
+    try:
+        frames = wl.md.read_xyz_frames(path)
+    except ValueError as error:
+        assert "slip.xyz" in str(error)
+    else:
+        assert all(np.isfinite(frame.position).all() and len(frame.species) for frame in frames)
 
 
 def structure(**changes):

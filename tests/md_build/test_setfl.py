@@ -145,6 +145,23 @@ def test_a_truncated_file_says_where_it_ends(tmp_path, lines, kept):
         read(tmp_path, [*lines[:kept], ""])
 
 
+@settings(max_examples=200, deadline=None)
+@given(changes=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 4), st.text("\n 01.e-Dx", max_size=3)), max_size=3))
+def test_any_slip_is_read_or_named(tmp_path_factory, changes):
+    path = tmp_path_factory.getbasetemp() / "slip.eam.alloy"
+    wl.md.write_setfl(path, tables(1, 4, 4))
+    text = path.read_text()
+    for at, lost, more in changes:
+        text = text[:at] + more + text[at + lost :]
+    path.write_text(text)
+    try:
+        found = wl.md.read_setfl(path)
+    except ValueError as error:
+        assert "slip.eam.alloy, line " in str(error)
+    else:
+        assert np.isfinite(found.pair).all() and np.isfinite(found.embedding).all() and found.mass[0] > 0
+
+
 def test_what_is_said_of_a_table_that_ends_early(tmp_path, lines):
     with pytest.raises(ValueError, match="line 13: .* densities of Cu, of which 10 of 17 are there"):
         read(tmp_path, lines[:13])

@@ -50,7 +50,7 @@ def read_xyz(path: Source, *, frame: int | None = None, units: str = "metal") ->
 def read_xyz_frames(path: Source, *, units: str = "metal") -> list[Structure]:
     """All frames of an XYZ file, as `read_xyz` reads one. **Raises** as `read_xyz` does."""
     units_by_name(units)
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8-sig") as file:
         try:
             frames = list(_frames(enumerate(file, 1), str(path), units))
         except UnicodeDecodeError as error:
