@@ -172,8 +172,9 @@ class System(Parametrized):
         return system, system.surroundings(state)
 
     def _sure(self, near: Surroundings) -> Float[Array, ""]:
-        """1, and not a number where sums over neighbors would miss some."""
-        return jnp.where(_enough(self, near.box, near.lists) == Code.OK, 1.0, jnp.nan).astype(near.position.dtype)
+        """1, and not a number where sums over neighbors would miss some, or a place is none."""
+        right = (_enough(self, near.box, near.lists) == Code.OK) & jnp.all(jnp.isfinite(near.position))
+        return jnp.where(right, 1.0, jnp.nan).astype(near.position.dtype)
 
     def problem(self, state: State, controls: Signal | None) -> InitialValueProblem:
         """The initial value problem of this system, for a stepper of particles.
