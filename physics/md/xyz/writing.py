@@ -23,12 +23,16 @@ def write_xyz(path: str | os.PathLike[str], structures: Structure | Iterable[Str
     The file is replaced only after all frames are written. **Raises** `ValueError` and `TypeError` for what the format
     cannot hold, naming it.
     """
-    frames = [structures] if isinstance(structures, Structure) else list(structures)
-    text = "".join(_frame_text(frame) for frame in frames)
+    frames = [structures] if isinstance(structures, Structure) else structures
     target = Path(path)
     unfinished = target.with_name(target.name + ".unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, target)
+    try:
+        with open(unfinished, "w", encoding="utf-8") as file:
+            for frame in frames:
+                file.write(_frame_text(frame))
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _frame_text(structure: Structure) -> str:
