@@ -16,6 +16,7 @@ and modules as fields are trained like this one. Pass the module's arrays to `fn
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
@@ -29,6 +30,22 @@ from .many_body import ManyBody, as_range, as_table, of_kind, products
 from .surroundings import Surroundings
 
 HIGHEST_RANK = 3
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """What of a module is no array, its activations say, kept apart so that systems are pytrees of arrays alone."""
+
+    leaves: tuple[Any, ...]
+    structure: Any
+
+    @staticmethod
+    def of(tree: Any) -> _Rest:
+        leaves, structure = jax.tree.flatten(tree)
+        return _Rest(tuple(leaves), structure)
+
+    def tree(self) -> Any:
+        return jax.tree.unflatten(self.structure, self.leaves)
 
 
 class Learned(ManyBody):
@@ -52,10 +69,11 @@ class Learned(ManyBody):
     **Source**: moment tensors as in A. V. Shapeev, Multiscale Modeling and Simulation 14, 1153 (2016), section 2.
     """
 
-    module: Callable[[Array], Array]
+    module: Any  # its arrays
     shift: Float[Array, " f"]
     scale: Float[Array, " f"]
     offset: Float[Array, " s"]
+    rest: _Rest = eqx.field(static=True)
     species: int = eqx.field(static=True)
     radial: int = eqx.field(static=True)
     rank: int = eqx.field(static=True)
@@ -72,7 +90,9 @@ class Learned(ManyBody):
         scale: ArrayLike | None = None,
         offset: ArrayLike | None = None,
     ):
-        self.cutoff, self.module = as_range(cutoff), module
+        self.cutoff = as_range(cutoff)
+        self.module, rest = eqx.partition(module, lambda leaf: isinstance(leaf, jax.Array | np.ndarray))
+        self.rest = _Rest.of(rest)
         self.species, self.radial, self.rank = int(species), int(radial), int(rank)
         size = Learned.size(species, radial, rank)
         self.shift = _row("shift", 0.0 if shift is None else shift, size)
@@ -106,6 +126,11 @@ class Learned(ManyBody):
         module = eqx.nn.MLP(size, "scalar", width, depth, activation=jax.nn.silu, dtype=default_float(), key=key)
         return Learned(module, cutoff, species=species, radial=radial, rank=rank)
 
+    @property
+    def function(self) -> Callable[[Array], Array]:
+        """The module as it was given, with its arrays as they are now."""
+        return eqx.combine(self.module, self.rest.tree())
+
     def standardized(self, features: Float[Array, "... f"], offset: ArrayLike | None = None) -> Learned:
         """This potential with features shifted and scaled to means 0 and deviations 1 over examples; offsets, if given, too.
 
@@ -117,7 +142,7 @@ class Learned(ManyBody):
         flat = spread <= 1e-9 * (1 + jnp.abs(jnp.mean(rows, 0)))
         changes = (jnp.mean(rows, 0), 1 / jnp.where(flat, 1.0, spread), self.offset if offset is None else offset)
         return Learned(
-            self.module, self.cutoff, species=self.species, radial=self.radial, rank=self.rank, shift=changes[0],
+            self.function, self.cutoff, species=self.species, radial=self.radial, rank=self.rank, shift=changes[0],
             scale=changes[1], offset=changes[2],
         )  # fmt: skip
 
@@ -145,7 +170,7 @@ class Learned(ManyBody):
     def site(self, rho: list[Float[Array, "s radial m"]], own: Any, p: Learned) -> Float[Array, ""]:
         """The offset of the kind and what the module says."""
         seen = (self._features(rho, own) - p.shift) * p.scale
-        return p.offset[own] + jnp.reshape(p.module(seen), ())
+        return p.offset[own] + jnp.reshape(p.function(seen), ())
 
     def _features(self, rho: list[Float[Array, "s radial m"]], own: Any) -> Float[Array, " f"]:
         channels = self.species * self.radial
@@ -169,7 +194,7 @@ class Learned(ManyBody):
     def _check_module(self) -> None:
         size = self.shift.shape[0]
         try:
-            out = eqx.filter_eval_shape(self.module, jax.ShapeDtypeStruct((size,), self.shift.dtype))
+            out = eqx.filter_eval_shape(self.function, jax.ShapeDtypeStruct((size,), self.shift.dtype))
         except Exception as error:
             raise ValueError(
                 f"the module fails on {size} features, as species={self.species}, radial={self.radial} and rank={self.rank} "

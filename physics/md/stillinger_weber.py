@@ -183,6 +183,5 @@ def _symmetric(table: Array, name: str, rank: int) -> Array:
     if table.ndim and not isinstance(table, jax.core.Tracer):
         numbers = np.asarray(table)
         if not np.array_equal(numbers, numbers.swapaxes(-1, -2)):
-            what = "pairs of species" if rank == 2 else "neighbors"
-            raise ValueError(f"{name} = {numbers.tolist()}: it must be symmetric in the two {what}.")
+            raise ValueError(f"{name} = {numbers.tolist()}: it must be symmetric in its last two places.")
     return table
