@@ -21,6 +21,8 @@ PUBLIC_SUBMODULES = ("worldline.core", "worldline.ode", "worldline.solvers", "wo
 STAGES = {
     ("core", "lanes"): "worldline.core.lanes",
     ("fit",): "worldline.sim.fit",
+    ("md",): "worldline.physics.md.neighborhood",
+    ("md_forces",): "worldline.physics.md",
     ("rigid",): "worldline.physics.rigid",
     ("rigid_collision",): "worldline.physics.rigid.collision",
 }

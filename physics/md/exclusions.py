@@ -145,7 +145,7 @@ def weighted(
 def as_places(name: str, given: Rows, size: int, count: int | None = None) -> Int[np.ndarray, "m size"]:
     """Numbers of particles, `size` of them a row. **Raises** `ValueError` for what is no such list, naming the row."""
     array = np.asarray(given)
-    array = array.reshape(0, size) if array.size == 0 else array
+    array = np.zeros((0, size), np.int32) if array.size == 0 else array
     if array.ndim != 2 or array.shape[1] != size or array.dtype.kind not in "iu":
         raise ValueError(
             f"{name} has shape {array.shape} of {array.dtype}: it lists numbers of particles, {size} a row, shape [m, {size}]."
