@@ -78,7 +78,7 @@ END = np.exp(-1.7 * CUTOFF) / CUTOFF
 END_SLOPE = -np.exp(-1.7 * CUTOFF) * (1.7 / CUTOFF + 1 / CUTOFF**2)
 
 
-@pytest.fixture(params=["pairs", "rows"])
+@pytest.fixture(params=["pairs", pytest.param("rows", marks=pytest.mark.slow)])
 def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "rows":
         monkeypatch.setattr(IN_PAIRS, 0)
@@ -104,15 +104,39 @@ def prepared(term: wl.md.Term, name: str, seed: int = 0) -> tuple[wl.md.System, 
     return system.sized(state), state
 
 
+def test_all_potentials_and_their_sum() -> None:
+    system, state = prepared(wl.md.Sum.of(*(case.term for case in CASES.values())), "triclinic")
+    sums = [pair_sum(np.asarray(state.position), "triclinic", c.cutoff, c.u, c.slope) for c in CASES.values()]
+    parts = system.energies(state)
+    for name, expected in zip(CASES, sums):
+        part = parts["pair" if name == "own function" else name.replace(" ", "_")]
+        assert abs(float(part) - expected[0]) < ROUNDING * (1 + abs(expected[0])), name
+    total = tuple(sum(parts) for parts in zip(*sums))
+    assert_same(forces(system, state), total)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_each_potential(case: Case) -> None:
+def test_each_potential_by_rows(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(IN_PAIRS, 0)
     system, state = prepared(case.term, "triclinic")
     expected = pair_sum(np.asarray(state.position), "triclinic", case.cutoff, case.u, case.slope)
     assert_same(forces(system, state), expected)
 
 
 @pytest.mark.parametrize("name", BOXES)
-def test_each_box(name: str, layout: str) -> None:
+def test_each_box_in_pairs(name: str) -> None:
+    case = CASES["morse"]
+    system, state = prepared(case.term, name)
+    assert_same(forces(system, state), pair_sum(np.asarray(state.position), name, case.cutoff, case.u, case.slope))
+
+
+ROWS_AT_ONCE = ("triclinic", "left-handed")  # these share a program
+
+
+@pytest.mark.parametrize("name", [n if n in ROWS_AT_ONCE else pytest.param(n, marks=pytest.mark.slow) for n in BOXES])
+def test_each_box_in_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(IN_PAIRS, 0)
     case = CASES["morse"]
     system, state = prepared(case.term, name)
     assert_same(forces(system, state), pair_sum(np.asarray(state.position), name, case.cutoff, case.u, case.slope))
@@ -137,7 +161,7 @@ def test_random_boxes(edges: list, skew: list, periodic: tuple, rows: bool, seed
     assert_same(forces(system, state), expected)
 
 
-@pytest.mark.parametrize("name", ["morse", "own function"])
+@pytest.mark.parametrize("name", ["own function", pytest.param("morse", marks=pytest.mark.slow)])
 def test_derivatives_by_parameters_and_positions(name: str, layout: str) -> None:
     """First and second derivatives forward, in reverse and by differences of two step sizes."""
     system, state = prepared(CASES[name].term, "triclinic")
