@@ -16,6 +16,7 @@ from ..solvers.problems import Options, Solution, Solver
 from ..solvers.signals import Signal
 
 MOST_GROWTHS = 30
+SPARE = (1.15, 1.5, 2.0, 4.0)  # times the room needed now, the first that is more than there was
 
 
 def solve_and_grow(
@@ -41,8 +42,10 @@ def solve_and_grow(
         if int(solution.status.code) != Code.CAPACITY_OVERFLOW:
             break
         t, state = np.asarray(solution.status.t), solution.reached
-        larger = system.sized(state)
-        if jax.tree.structure(larger) == jax.tree.structure(system):  # type: ignore[operator]  # sizes are part of it
+        # The step that was not made may need more room than the state before it.
+        sizes = (system.sized(state, spare) for spare in SPARE)
+        larger = next((s for s in sizes if jax.tree.structure(s) != jax.tree.structure(system)), None)  # type: ignore[operator]
+        if larger is None:
             break
         system = larger
         # A run of `steps` stores the state it starts from first, and starts at an output time.

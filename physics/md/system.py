@@ -19,7 +19,7 @@ from ...solvers.problems import InitialValueProblem
 from ...solvers.signals import Signal
 from ...solvers.verlet import VelocityVerlet
 from .box import Box
-from .neighborhood import AllPairs, Capacity, RowLists, plan, search, still_right
+from .neighborhood import SPARE, AllPairs, Capacity, RowLists, plan, search, still_right
 from .state import State, make_state
 from .surroundings import Surroundings
 from .terms import Sum, Term
@@ -102,10 +102,10 @@ class System(Parametrized):
         """The mass of each particle, in units in which force is mass times acceleration."""
         return self.mass[self.kind]
 
-    def sized(self, state: State) -> System:
+    def sized(self, state: State, spare: float = SPARE) -> System:
         """This system with lists of neighbors that have room for those of a state, as `wl.simulate` does it itself.
 
-        To be called before `jit` where positions or the box are traced.
+        There is `spare` times the room that is needed now. To be called before `jit` where positions or the box are traced.
         """
         if any(isinstance(x, jax.core.Tracer) for x in (state.position, state.box.vectors)):
             if self.capacity is None:
@@ -123,7 +123,7 @@ class System(Parametrized):
                 object.__setattr__(sized, "capacity", AllPairs(len(position), state.box.periodic, (0, 0, 0)))
             return sized
         before = self.capacity if isinstance(self.capacity, Capacity) else None
-        object.__setattr__(sized, "capacity", plan(position, state.box, reach, reach + self.skin, before))
+        object.__setattr__(sized, "capacity", plan(position, state.box, reach, reach + self.skin, before, spare))
         return sized
 
     def _check_charges(self) -> None:

@@ -19,10 +19,12 @@ SPARE = 1.15  # room beyond what is needed now
 STEPS_OF_SIZES = 8  # sizes grow by factors of 2^(1/8), so that like states share their compiled programs
 
 
-def plan(position: np.ndarray, box: Box, cutoff: float, reach: float, before: Capacity | None = None) -> AllPairs | Capacity:
+def plan(
+    position: np.ndarray, box: Box, cutoff: float, reach: float, before: Capacity | None = None, spare: float = SPARE
+) -> AllPairs | Capacity:
     """All pairs for few particles; otherwise sizes that hold all neighbors within `reach`, with some room.
 
-    Sizes of `before` are not gone below.
+    Sizes of `before` are not gone below. There is `spare` times the room that is needed now.
     """
     position, vectors = np.asarray(position, np.float64), np.asarray(box.vectors, np.float64)
     inverse = np.linalg.inv(vectors)
@@ -46,9 +48,9 @@ def plan(position: np.ndarray, box: Box, cutoff: float, reach: float, before: Ca
     cells = np.maximum(np.floor(cells / max(1.0, (np.prod(cells) / (2 * counts[-1])) ** (1 / 3))), 1.0)
     found = Capacity(
         images=tuple(max(1, math.ceil(1.02 * m)) if p else 0 for m, p in zip(margin, periodic)),
-        room=tuple(_rounded(more - less) if p else 0 for less, more, p in zip([n, *counts], counts, periodic)),
+        room=tuple(_rounded(spare * (more - less)) if p else 0 for less, more, p in zip([n, *counts], counts, periodic)),
         cells=tuple(int(c) for c in cells),
-        row=row_capacity(_rounded(int(neighbors))),
+        row=row_capacity(_rounded(spare * int(neighbors))),
     )
     return found if before is None else _larger(found, before)
 
@@ -70,9 +72,9 @@ def _count_images(inside: np.ndarray, margin: np.ndarray, periodic: np.ndarray) 
     return counts, table
 
 
-def _rounded(count: int) -> int:
-    """The next size with some room."""
-    wanted = max(SPARE * count, 8.0)
+def _rounded(count: float) -> int:
+    """The next size on the scale."""
+    wanted = max(count, 8.0)
     return math.ceil(2 ** (math.ceil(STEPS_OF_SIZES * math.log2(wanted)) / STEPS_OF_SIZES))
 
 
