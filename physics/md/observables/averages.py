@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
+from ....core.transforms import jit
+
 ENOUGH = 100  # values that are as good as independent, below which an error cannot be trusted
 FEWEST_BLOCKS = 4
 WINDOW = 5.0  # correlation times
@@ -47,16 +49,7 @@ def block_average(series: Float[ArrayLike, "t ..."]) -> Estimate:
     **Source**: H. Flyvbjerg, H. G. Petersen, J. Chem. Phys. 91 (1989) 461; the choice of B: R. M. Lee et al., Phys. Rev. E 83
     (2011) 066706.
     """
-    x = as_series(series)
-    squares, blocks = [], []
-    level = x
-    while len(level) >= 2:
-        count = len(level)
-        squares.append(jnp.sum((level - jnp.mean(level, 0)) ** 2, 0) / (count * (count - 1)))
-        blocks.append(count)
-        even = level[: count - count % 2]
-        level = 0.5 * (even[::2] + even[1::2])
-    return plateau(jnp.mean(x, 0), jnp.stack(squares), jnp.asarray(blocks), jnp.asarray(len(x)))
+    return _blocked(as_series(series))
 
 
 def plateau(
@@ -88,17 +81,7 @@ def statistical_inefficiency(series: Float[ArrayLike, "t ..."]) -> Float[Array, 
 
     **Source**: A. D. Sokal, Monte Carlo methods in statistical mechanics (1997), section 3.
     """
-    x = as_series(series)
-    n = len(x)
-    x = x - jnp.mean(x, 0)
-    transform = jnp.fft.rfft(x, _padded(2 * n), axis=0)
-    products = jnp.fft.irfft(transform.real**2 + transform.imag**2, _padded(2 * n), axis=0)[:n]
-    varies = products[0] > 0
-    rho = jnp.where(varies, products / jnp.where(varies, products[0], 1.0), 0.0)
-    worth = 2 * jnp.cumsum(rho, 0) - rho[0]
-    lag = jnp.arange(n, dtype=x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
-    end = jnp.argmax(lag >= WINDOW * 0.5 * worth, 0)
-    return jnp.maximum(jnp.take_along_axis(worth, end[None], 0)[0], 1.0)
+    return _inefficiency(as_series(series))
 
 
 def as_series(series: Float[ArrayLike, "t ..."]) -> Float[Array, "t ..."]:
@@ -111,3 +94,30 @@ def as_series(series: Float[ArrayLike, "t ..."]) -> Float[Array, "t ..."]:
 
 def _padded(length: int) -> int:
     return 1 << (length - 1).bit_length()
+
+
+@jit
+def _blocked(x: Float[Array, "t ..."]) -> Estimate:
+    squares, blocks = [], []
+    level = x
+    while len(level) >= 2:
+        count = len(level)
+        squares.append(jnp.sum((level - jnp.mean(level, 0)) ** 2, 0) / (count * (count - 1)))
+        blocks.append(count)
+        even = level[: count - count % 2]
+        level = 0.5 * (even[::2] + even[1::2])
+    return plateau(jnp.mean(x, 0), jnp.stack(squares), jnp.asarray(blocks), jnp.asarray(len(x)))
+
+
+@jit
+def _inefficiency(x: Float[Array, "t ..."]) -> Float[Array, "..."]:
+    n = len(x)
+    x = x - jnp.mean(x, 0)
+    transform = jnp.fft.rfft(x, _padded(2 * n), axis=0)
+    products = jnp.fft.irfft(transform.real**2 + transform.imag**2, _padded(2 * n), axis=0)[:n]
+    varies = products[0] > 0
+    rho = jnp.where(varies, products / jnp.where(varies, products[0], 1.0), 0.0)
+    worth = 2 * jnp.cumsum(rho, 0) - rho[0]
+    lag = jnp.arange(n, dtype=x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
+    end = jnp.argmax(lag >= WINDOW * 0.5 * worth, 0)
+    return jnp.maximum(jnp.take_along_axis(worth, end[None], 0)[0], 1.0)

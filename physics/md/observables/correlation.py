@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from ....core.transforms import jit
 from .averages import Estimate, as_series
 
 NUMBERS_AT_ONCE = 2**20
@@ -133,12 +134,11 @@ def mean_squared_displacement(
 
 
 class _Origins(eqx.Module):
-    """Which times are origins of which block: from `begin` [b] to before `last` [b, lags], for lags `lag` [lags]."""
+    """Which of `count` times are origins of which block, for `lags` lags from 0."""
 
-    begin: np.ndarray
-    last: np.ndarray
-    lag: np.ndarray
-    count: int
+    count: int = eqx.field(static=True)
+    lags: int = eqx.field(static=True)
+    blocks: int = eqx.field(static=True)
 
     @staticmethod
     def of(count: int, lags: int | None, blocks: int) -> _Origins:
@@ -151,9 +151,23 @@ class _Origins(eqx.Module):
                 f"lags={lags}: {count} values in {blocks} blocks have from 1 to {length} lags; record a longer run, or pass "
                 "fewer blocks=..., whose errors then say less."
             )
-        begin, lag = length * np.arange(int(blocks)), np.arange(int(lags))
-        end = np.append(begin[1:], count)
-        return _Origins(begin, np.minimum(end[:, None], count - lag), lag, count)
+        return _Origins(count, int(lags), int(blocks))
+
+    @property
+    def lag(self) -> np.ndarray:
+        """The lags, as numbers of values."""
+        return np.arange(self.lags)
+
+    @property
+    def begin(self) -> np.ndarray:
+        """The first origin of each block [b]."""
+        return self.count // self.blocks * np.arange(self.blocks)
+
+    @property
+    def last(self) -> np.ndarray:
+        """One after the last origin of each block [b, lags]; the last block takes what is left over."""
+        end = np.append(self.begin[1:], self.count)
+        return np.minimum(end[:, None], self.count - self.lag)
 
     def averaged(self, dt: ArrayLike, sums: Float[Array, "b lags"]) -> Correlation:
         """The correlation whose sums over the origins of each block are known."""
@@ -163,9 +177,10 @@ class _Origins(eqx.Module):
         return Correlation(jnp.asarray(dt, sums.dtype) * self.lag, sums / weight, weight)
 
 
+@jit
 def _products(columns: Float[Array, "t c"], plan: _Origins) -> Float[Array, "b lags"]:
     """Sums over columns and the origins t of each block of x(t) x(t + k)."""
-    count, lags = len(columns), len(plan.lag)
+    count, lags = plan.count, plan.lags
     end = plan.last[:, 0]
     longest = int((end - plan.begin).max())
     steps = np.arange(longest + lags - 1)

@@ -15,7 +15,7 @@ They may be part of any carry, mapped by `vmap` and differentiated forwards; the
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import Any, Self
 
 import equinox as eqx
 import jax
@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, UInt
 
 from ....core.precision import default_float
+from ....core.transforms import jit
 from .averages import Estimate, plateau
 from .correlation import Correlation
 
@@ -74,7 +75,7 @@ class RunningAverage(eqx.Module):
 
     def extend(self, values: Float[ArrayLike, "t ..."]) -> Self:
         """With some more values, one after the other along the first axis. **Raises** `ValueError` for another shape."""
-        return _extended(self, values)
+        return _extended(self, jnp.asarray(values))
 
     def result(self) -> Estimate:
         """What `block_average` gives for the values so far; NaN for none, error NaN for one."""
@@ -136,7 +137,7 @@ class RunningCorrelation(eqx.Module):
 
     def extend(self, values: Float[ArrayLike, "t ..."]) -> Self:
         """With some more values, one after the other along the first axis. **Raises** `ValueError` for another shape."""
-        return _extended(self, values)
+        return _extended(self, jnp.asarray(values))
 
     def result(self, dt: ArrayLike) -> Correlation:
         """<x(t) x(t + lag)>, of values `dt` apart; its blocks are the entries. Lags that were not reached are NaN."""
@@ -151,11 +152,12 @@ class RunningCorrelation(eqx.Module):
         return Correlation(time, values.T, jnp.broadcast_to(number, values.T.shape))
 
 
-def _extended(running: eqx.Module, values: ArrayLike) -> eqx.Module:
-    return jax.lax.scan(lambda r, x: (r.add(x), None), running, jnp.asarray(values))[0]
+@jit
+def _extended(running: Any, values: Array) -> Any:
+    return jax.lax.scan(lambda r, x: (r.add(x), None), running, values)[0]
 
 
-def _changed(module, **arrays: Array):
+def _changed(module: Any, **arrays: Array) -> Any:
     names = list(arrays)
     return eqx.tree_at(lambda m: [getattr(m, name) for name in names], module, list(arrays.values()))
 
