@@ -71,13 +71,13 @@ class FixedStep(Solver):
         self.check(problem)
         if options.dt is None:
             raise ValueError(f"{self.name} takes fixed steps: pass dt=step to simulate.")
-        arrays, rest = eqx.partition((problem, t0, ts, options), eqx.is_array)
+        arrays, rest = eqx.partition((self, problem, t0, ts, options), eqx.is_array)
         leaves, structure = jax.tree.flatten(arrays)
 
         def run(gradient: Literal["forward", "reverse"]) -> Callable:
             def evaluate(*values: Array) -> dict[str, Any]:
                 inputs = eqx.combine(jax.tree.unflatten(structure, values), rest)
-                return _run(self, *inputs, gradient=gradient)
+                return _run(*inputs, gradient=gradient)
 
             return evaluate
 
@@ -176,10 +176,15 @@ def _run(
         if company is not None:
 
             def again(c: tuple) -> tuple:
-                company = solver.company(problem, solver.leave(c[0]))
-                return *attempt(left, state, company, h), company
+                company, aim, _ = c
+                company = solver.company(*jax.lax.stop_gradient((problem, solver.leave(aim))))
+                return company, *jax.lax.stop_gradient(attempt(left, state, company, h))
 
-            moved, new, company = while_loop(lambda c: c[1] == RENEW, again, (moved, new, company), gradient=gradient)
+            # Who is in company has no derivative: the loop that finds it does not, so that the step has both modes.
+            renew = new == RENEW
+            begin = (company, *jax.lax.stop_gradient((moved, new)))
+            company, _, _ = while_loop(lambda c: c[2] == RENEW, again, begin)
+            moved, new = jax.lax.cond(renew, lambda: attempt(left, state, company, h), lambda: (moved, new))
         new = jnp.where(runs, jnp.where(over, Code.STEP_LIMIT, new), code)
         shown = _unless(new != Code.OK, show(moved, company))
         kept = _select(new == Code.OK, moved, state)
@@ -190,17 +195,33 @@ def _run(
     start = (t0, first, company, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
     if options.stepwise:
         # Each state is a result, and so all that the reverse pass need keep: a step is computed again on the way back.
-        body = jax.checkpoint(single) if gradient == "reverse" else single
+        body = _made_again(single) if gradient == "reverse" else single
         # What a solver keeps beside the state may be large: it is kept at few places, and made again between them.
-        places = "sqrt" if gradient == "reverse" and company is not None else None
+        places: Literal["sqrt"] | None = "sqrt" if gradient == "reverse" and company is not None else None
         (t, last, _, count, code), states = scan(body, start, ts[1:], checkpoints=places)
         states = jax.tree.map(lambda first, later: jnp.concatenate([first[None], later]), show(first, company), states)
     else:
         if gradient == "reverse":
-            interval = jax.checkpoint(interval)
+            interval = _made_again(interval)
         (t, last, _, count, code), states = scan(interval, start, ts)
     reached = solver.leave(last)
     return {"states": states, "reached": reached, "code": code, "t": t, "steps": count, "lanes": lane_width()}
+
+
+def _made_again(body: Callable) -> Callable:
+    """A body of a scan that is made again on the way back; leaves of its carry that are no arrays stay as they are."""
+
+    def run(carry: PyTree, x: Array) -> tuple[PyTree, PyTree]:
+        arrays, rest = eqx.partition(carry, eqx.is_array)
+
+        def of_arrays(arrays: PyTree, x: Array) -> tuple[PyTree, PyTree]:
+            new, y = body(eqx.combine(arrays, rest), x)
+            return eqx.filter(new, eqx.is_array), y
+
+        new, y = jax.checkpoint(of_arrays)(arrays, x)
+        return eqx.combine(new, rest), y
+
+    return run
 
 
 def _select(which: Array, new: PyTree, old: PyTree) -> PyTree:
@@ -213,7 +234,7 @@ def _unless_none(company: PyTree, state: PyTree) -> PyTree:
 
 def _if_so(which: Array, make: Callable[[], PyTree], otherwise: PyTree) -> PyTree:
     """A loop of one turn or none. Of a branch `vmap` would make both sides for every run; this it makes if any needs it."""
-    return jax.lax.while_loop(lambda c: c[0], lambda c: (jnp.zeros((), bool), make()), (which, otherwise))[1]
+    return while_loop(lambda c: c[0], lambda c: (jnp.zeros((), bool), make()), (which, otherwise))[1]
 
 
 def _unless(failed: Array, states: PyTree) -> PyTree:

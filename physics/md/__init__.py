@@ -1,5 +1,9 @@
 """Molecular dynamics: particles in a box, their interactions, and what is measured of them."""
 
+from ...solvers.cell_rescaling import CellRescaling
+from ...solvers.langevin import Brownian, Langevin
+from ...solvers.nose_hoover import NoseHoover
+from ...solvers.velocity_rescaling import VelocityRescaling
 from .angles import Angles, CosineAngles, CosineSquaredAngles, Dihedrals
 from .ase import from_ase, to_ase
 from .bonded import Bonded, Bonds, FeneBonds, MorseBonds
@@ -12,6 +16,7 @@ from .initial import lattice, random_packing, thermal_velocities
 from .learned import Learned
 from .lennard_jones import LennardJones
 from .many_body import ManyBody
+from .minimum import Minimum, minimise
 from .observables import (
     Correlation,
     Estimate,
@@ -54,7 +59,9 @@ __all__ = [
     "Bonded",
     "Bonds",
     "Box",
+    "Brownian",
     "Buckingham",
+    "CellRescaling",
     "Correlation",
     "CosineAngles",
     "CosineSquaredAngles",
@@ -69,11 +76,14 @@ __all__ = [
     "FeneBonds",
     "Field",
     "HarmonicTrap",
+    "Langevin",
     "Learned",
     "LennardJones",
     "ManyBody",
+    "Minimum",
     "Morse",
     "MorseBonds",
+    "NoseHoover",
     "Pair",
     "PairPotential",
     "PositionRestraints",
@@ -91,6 +101,7 @@ __all__ = [
     "Term",
     "UniformForce",
     "Units",
+    "VelocityRescaling",
     "Wall93",
     "Yukawa",
     "autocorrelation",
@@ -102,6 +113,7 @@ __all__ = [
     "kinetic_energy",
     "lattice",
     "mean_squared_displacement",
+    "minimise",
     "potential_energy",
     "pressure",
     "random_packing",
