@@ -15,14 +15,14 @@ import worldline as wl
 
 wl.use_float64()
 
-CELLS, TRAINING, HELD_OUT, STEPS = 3, 16, 6, 250
+CELLS, TRAINING, HELD_OUT, STEPS = 3, 15, 5, 250
 lattice, box = wl.md.lattice("diamond", constant=5.431, cells=CELLS)
 atoms = len(lattice)
 silicon = wl.md.System(wl.md.StillingerWeber.silicon(), {"Si": atoms}, mass=28.085, units="metal")
 
-# Configurations: atoms of the crystal, displaced by 0.05 to 0.3 angstrom.
+# Configurations: atoms of the crystal, displaced by 0.03 to 0.15 angstrom along each axis.
 keys = jax.random.split(jax.random.key(0), TRAINING + HELD_OUT)
-amplitudes = jnp.resize(jnp.linspace(0.05, 0.3, 5), TRAINING + HELD_OUT)
+amplitudes = jnp.resize(jnp.linspace(0.03, 0.15, 5), TRAINING + HELD_OUT)
 positions = jnp.stack([lattice + a * jax.random.normal(key, lattice.shape) for a, key in zip(amplitudes, keys)])
 
 

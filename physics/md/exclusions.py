@@ -117,8 +117,10 @@ class Exclusions(Parametrized):
 
     def partners(self, near: Surroundings) -> Partners:
         """What each particle knows for a sum over pairs, [n, ...]."""
-        excluded, excluded_limit = _around(near, self.excluded, self.excluded_of)
-        scaled, scaled_limit = _around(near, self.scaled, self.scaled_of)
+        both = jnp.concatenate([self.excluded, self.scaled])
+        limit = near.nearest(both[:, 0], both[:, 1])[1]
+        excluded, excluded_limit = _around(self.excluded, self.excluded_of, limit[: self.excluded.shape[0]])
+        scaled, scaled_limit = _around(self.scaled, self.scaled_of, limit[self.excluded.shape[0] :])
         level = jnp.append(self.level, 0)[self.scaled_of]
         number = jnp.arange(self.excluded_of.shape[0], dtype=jnp.int32)
         return Partners(number, excluded, excluded_limit, scaled, scaled_limit, level)
@@ -164,15 +166,13 @@ def as_places(name: str, given: Rows, size: int, count: int | None = None) -> In
     return array.astype(np.int32)
 
 
-def _around(near: Surroundings, pairs: Array, places: Array) -> tuple[Array, Array]:
+def _around(pairs: Array, places: Array, limit: Array) -> tuple[Array, Array]:
     """Partners of each particle, and how near their images are that are meant."""
-    partner = jnp.concatenate([jnp.sum(pairs, 1), jnp.full(1, -1, pairs.dtype)])[places]
-    number = jnp.arange(places.shape[0], dtype=partner.dtype)[:, None]
-    named = places < pairs.shape[0]
-    limit = jnp.append(near.nearest(pairs[:, 0], pairs[:, 1])[1], 0.0)[places]
-    # A bond without images has no limit; a large number can be multiplied by zero.
+    number = jnp.arange(places.shape[0], dtype=pairs.dtype)[:, None]
+    partner = jnp.append(jnp.sum(pairs, 1), 0)[places] - number
+    # A bond without images has no limit; a large number can be multiplied by itself.
     limit = jnp.minimum(limit, jnp.sqrt(jnp.finfo(limit.dtype).max) / 4)
-    return jnp.where(named, partner - number, -1), jax.lax.stop_gradient(limit)
+    return jnp.where(places < pairs.shape[0], partner, -1), jnp.append(limit, 0.0)[places]
 
 
 def _places_of(pairs: Int[np.ndarray, "m 2"], count: int) -> Int[np.ndarray, "n k"]:

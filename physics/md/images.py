@@ -54,27 +54,27 @@ def nearest_images(box: Box, between: Float[Array, "m 3"]) -> tuple[Float[Array,
 
 
 def _reduction(edges: Float[Array, "k 3"]) -> Float[Array, "k k"]:
-    """Whole numbers T with reduced edges T @ edges (H. Minkowski's sense, found as by I. Semaev in 2001)."""
+    """Whole numbers T with reduced edges T @ edges (in H. Minkowski's sense, found as by I. Semaev in 2001)."""
     k = edges.shape[0]
-    pairs = list(itertools.permutations(range(k), 2))
-    sums = [s for s in itertools.product((-1.0, 1.0), repeat=3) if s[0] > 0] if k == 3 else []
+    one = jnp.eye(k, dtype=edges.dtype)
+    if k == 1:
+        return one
+    sums = jnp.asarray([s for s in itertools.product((-1.0, 1.0), repeat=3) if s[0] > 0] if k == 3 else one, edges.dtype)
 
     def better(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        """The edge that another one shortens most, and then the longest if a sum of all three is shorter."""
         turn, _, turns = carry
-        changed = jnp.zeros((), bool)
-        for i, j in pairs:
-            v, w = turn[i] @ edges, turn[j] @ edges
-            share = jnp.sum(v * w) / jnp.sum(w * w)
-            whole = jnp.where(jnp.abs(share) > 0.5 + SLACK, jnp.round(share), 0.0)
-            turn = turn.at[i].add(-whole * turn[j])
-            changed |= whole != 0
-        for signs in sums:
-            along = jnp.asarray(signs, edges.dtype) @ turn
-            longest = jnp.argmax(jnp.sum((turn @ edges) ** 2, 1))
-            shorter = jnp.sum((along @ edges) ** 2) < (1 - SLACK) * jnp.sum((turn[longest] @ edges) ** 2)
-            turn = jnp.where(shorter, turn.at[longest].set(along), turn)
-            changed |= shorter
-        return turn, changed, turns + 1
+        products = turn @ edges @ (turn @ edges).T
+        share = jnp.where(one > 0, 0.0, products / jnp.diagonal(products))
+        place = jnp.argmax(jnp.abs(share))
+        whole = jnp.where(jnp.max(jnp.abs(share)) > 0.5 + SLACK, jnp.round(share.reshape(-1)[place]), 0.0)
+        turn = turn - whole * one[place // k][:, None] * turn[place % k]
+        along = sums @ turn
+        lengths, longest = jnp.sum((along @ edges) ** 2, 1), jnp.argmax(jnp.sum((turn @ edges) ** 2, 1))
+        shorter = jnp.min(lengths) < (1 - SLACK) * jnp.sum((turn[longest] @ edges) ** 2)
+        shorter &= whole == 0 if k == 3 else False
+        turn = jnp.where(shorter & (one[longest] > 0)[:, None], along[jnp.argmin(lengths)], turn)
+        return turn, (whole != 0) | shorter, turns + 1
 
-    start = (jnp.eye(k, dtype=edges.dtype), jnp.ones((), bool), jnp.zeros((), jnp.int32))
+    start = (one, jnp.ones((), bool), jnp.zeros((), jnp.int32))
     return jax.lax.while_loop(lambda c: c[1] & (c[2] < MOST_TURNS), better, start)[0]

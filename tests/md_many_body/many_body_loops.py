@@ -65,9 +65,9 @@ def system_and_state(term, x, edges, species, units="metal"):
     return system.sized(state), state
 
 
-def forces_of(term, x, edges, species):
+def forces_of(term, x, edges, species, units="metal"):
     """Energy, forces and virial by the library."""
-    system, state = system_and_state(term, x, edges, species)
+    system, state = system_and_state(term, x, edges, species, units)
     out = jax.jit(lambda state: system.forces(state))(state)
     return float(out.energy), np.asarray(out.force), np.asarray(out.virial)
 

@@ -61,6 +61,7 @@ def test_turning_moving_and_exchanging_change_nothing():
     np.testing.assert_allclose(after.force, (np.asarray(before.force) @ turn)[order], rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_neighbors_come_and_go_smoothly():
     """Across the cutoff neither the energy nor its first two derivatives jump."""
     system, state = system_and_state(network(), np.array([[0.0, 0, 0], [3.5, 0, 0], [0, 2.0, 0]]), None, ["A"] * 3)

@@ -37,6 +37,7 @@ def test_a_form_of_ones_own(layout):
     assert set(metal.parameters) == {"strength", "repulsion", "length"}
 
 
+@pytest.mark.slow
 def test_potentials_add_up():
     x, edges = CASES["periodic"]
     both = wl.md.StillingerWeber.silicon() + wl.md.LennardJones(0.01, 2.0, 3.0)

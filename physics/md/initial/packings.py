@@ -11,9 +11,10 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from ....core.precision import default_float
+from ....core.random import Key, streams
 from ..box import Box
 
 DENSEST = np.pi / np.sqrt(18)  # share of space filled by the densest packing of equal spheres
@@ -31,7 +32,7 @@ def random_packing(
     box: Box | None = None,
     density: float | None = None,
     distance: float,
-    key: PRNGKeyArray,
+    key: int | Key,
 ) -> tuple[Float[Array, "n 3"], Box]:
     """Random positions [count, 3] of particles no two of which, images included, are nearer than `distance`; and their box.
 
@@ -50,7 +51,7 @@ def random_packing(
         raise TypeError("random_packing works on the host and cannot be traced: call it before jit and vmap.")
     vectors = np.asarray(box.vectors, np.float64)
     _check_room(count, vectors, box.periodic, distance)
-    fractions = np.asarray(jax.random.uniform(key, (count, 3), default_float()), np.float64)
+    fractions = np.asarray(jax.random.uniform(streams(key, "packing")["packing"], (count, 3), default_float()), np.float64)
     return jnp.asarray(_spread(fractions @ vectors, vectors, box.periodic, distance), default_float()), box
 
 

@@ -7,15 +7,16 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float
 
 from ....core.precision import default_float
+from ....core.random import Key, streams
 
 
 def thermal_velocities(
     mass: Float[ArrayLike, " n"],
     thermal_energy: ArrayLike,
-    key: PRNGKeyArray,
+    key: int | Key,
     *,
     drift: bool = False,
     exact: bool = False,
@@ -47,7 +48,7 @@ def thermal_velocities(
         raise ValueError("exact=True with one particle: at rest it has no kinetic energy to scale; write drift=True.")
     dtype = jnp.result_type(masses, energy)
     column = masses[:, None].astype(dtype)
-    unit = jax.random.normal(key, (count, 3), dtype) / jnp.sqrt(column)
+    unit = jax.random.normal(streams(key, "velocities")["velocities"], (count, 3), dtype) / jnp.sqrt(column)
     if not drift:
         unit = unit - jnp.sum(column * unit, 0) / jnp.sum(column)
     if exact:
