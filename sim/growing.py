@@ -16,7 +16,6 @@ from ..solvers.problems import Options, Solution, Solver
 from ..solvers.signals import Signal
 
 MOST_GROWTHS = 30
-SPARE = (1.15, 1.5, 2.0, 4.0)  # times the room needed now, the first that is more than there was
 
 
 def solve_and_grow(
@@ -31,7 +30,7 @@ def solve_and_grow(
 ) -> Solution:
     """What `solve` gives for a system with room enough for the whole run.
 
-    A step that finds too little room is not made. The run goes on from the state before it, with `system.sized(state)`,
+    A step that finds too little room is not made. The run goes on from the state before it, with `system.grown(state)`,
     so that its numbers are those of a run that had the room from the beginning.
     """
     solution = solve(system, state, controls, t0, ts, options, solver)
@@ -42,9 +41,7 @@ def solve_and_grow(
         if int(solution.status.code) != Code.CAPACITY_OVERFLOW:
             break
         t, state = np.asarray(solution.status.t), solution.reached
-        # The step that was not made may need more room than the state before it.
-        sizes = (system.sized(state, spare) for spare in SPARE)
-        larger = next((s for s in sizes if jax.tree.structure(s) != jax.tree.structure(system)), None)  # type: ignore[operator]
+        larger = system.grown(state)
         if larger is None:
             break
         system = larger

@@ -89,8 +89,8 @@ def minimise(
     for _ in range(MOST_GROWTHS):
         if isinstance(search.code, jax.core.Tracer) or int(search.code) != Code.CAPACITY_OVERFLOW:
             break
-        larger = system.sized(landscape.at(search.kept.trial))
-        if larger.capacity == system.capacity:
+        larger = system.grown(landscape.at(search.kept.trial))
+        if larger is None:
             break
         system = larger
         landscape = Landscape(system, state, landscape.pressure, problem.particles, cell)

@@ -19,7 +19,7 @@ from ...solvers.problems import InitialValueProblem
 from ...solvers.signals import Signal
 from ...solvers.verlet import VelocityVerlet
 from .box import Box
-from .neighborhood import SPARE, AllPairs, Capacity, RowLists, plan, search, still_right
+from .neighborhood import SPARE, AllPairs, Capacity, RowLists, pairs_of_few, plan, search, still_right
 from .state import State, make_state
 from .surroundings import Surroundings
 from .terms import Sum, Term
@@ -102,29 +102,37 @@ class System(Parametrized):
         """The mass of each particle, in units in which force is mass times acceleration."""
         return self.mass[self.kind]
 
-    def sized(self, state: State, spare: float = SPARE) -> System:
+    def sized(self, state: State, spare: float | None = None) -> System:
         """This system with lists of neighbors that have room for those of a state, as `wl.simulate` does it itself.
 
-        There is `spare` times the room that is needed now. To be called before `jit` where positions or the box are traced.
+        A system that has such lists is returned as it is, unless `spare` says how many times the room needed now there
+        should be. To be called before `jit` where positions or the box are traced.
         """
-        if any(isinstance(x, jax.core.Tracer) for x in (state.position, state.box.vectors)):
-            if self.capacity is None:
-                raise TypeError(
-                    "positions or box are traced, so that the room that lists of neighbors need is not known: write "
-                    "system = system.sized(state) outside, for a state like these."
-                )
+        if self.capacity is not None and spare is None:
             return self
+        reach, count = self.interaction.reach, state.position.shape[0]
+        traced = [isinstance(x, jax.core.Tracer) for x in (state.position, state.box.vectors)]
+        pairs = None if traced[1] else pairs_of_few(count, state.box, reach)
+        if traced[1] or (traced[0] and pairs is None):
+            raise TypeError(
+                "positions or box are traced, so that the room that lists of neighbors need is not known: write "
+                "system = system.sized(state) outside, for a state like these."
+            )
         self._check_charges()
+        if traced[0] or reach == 0 or not np.isfinite(np.asarray(state.position)).all():
+            capacity = pairs or AllPairs(count, state.box.periodic, (0, 0, 0))
+        else:
+            before = self.capacity if isinstance(self.capacity, Capacity) else None
+            capacity = plan(np.asarray(state.position), state.box, reach, reach + self.skin, before, spare or SPARE)
         sized = eqx.tree_at(lambda s: s.interaction, self, self.interaction.sized(state.box))
-        reach = self.interaction.reach
-        position = np.asarray(state.position)
-        if reach == 0 or not np.isfinite(position).all():
-            if sized.capacity is None:
-                object.__setattr__(sized, "capacity", AllPairs(len(position), state.box.periodic, (0, 0, 0)))
-            return sized
-        before = self.capacity if isinstance(self.capacity, Capacity) else None
-        object.__setattr__(sized, "capacity", plan(position, state.box, reach, reach + self.skin, before, spare))
+        object.__setattr__(sized, "capacity", capacity)
         return sized
+
+    def grown(self, state: State) -> System | None:
+        """This system with more room than it has, for states like one in which it was too little; None if more is no help."""
+        # A step that was not made may need more room than the state before it.
+        larger = (self.sized(state, spare) for spare in (SPARE, 1.5, 2.0, 4.0))
+        return next((s for s in larger if jax.tree.structure(s) != jax.tree.structure(self)), None)  # type: ignore[operator]
 
     def _check_charges(self) -> None:
         if not isinstance(self.charge, jax.core.Tracer) and not isinstance(self.kind, jax.core.Tracer):

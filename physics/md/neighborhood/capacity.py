@@ -26,16 +26,13 @@ def plan(
 
     Sizes of `before` are not gone below. There is `spare` times the room that is needed now.
     """
+    if before is None and (pairs := pairs_of_few(len(position), box, cutoff)) is not None:
+        return pairs
     position, vectors = np.asarray(position, np.float64), np.asarray(box.vectors, np.float64)
     inverse = np.linalg.inv(vectors)
     heights = 1 / np.linalg.norm(inverse, axis=0)
     periodic = np.array(box.periodic)
     n = len(position)
-    # Two places are from -1/2 to 1/2 apart; some room for boxes that shrink, for then a run must begin anew.
-    near = tuple(int(math.floor(cutoff / h * 1.02 + 0.5)) if p else 0 for h, p in zip(heights, periodic))
-    images = math.prod(2 * k + 1 for k in near)
-    if before is None and n <= MOST_PARTICLES_IN_PAIRS and n * images <= MOST_PAIRS_OF_ONE:
-        return AllPairs(n, box.periodic, near)
     margin = reach / heights
     inside = position @ inverse
     inside = inside - np.where(periodic, np.floor(inside), 0.0)
@@ -53,6 +50,15 @@ def plan(
         row=row_capacity(_rounded(spare * int(neighbors))),
     )
     return found if before is None else _larger(found, before)
+
+
+def pairs_of_few(count: int, box: Box, cutoff: float) -> AllPairs | None:
+    """All pairs of particles that are few enough for that, wherever they are in a box; None for more."""
+    heights = 1 / np.linalg.norm(np.linalg.inv(np.asarray(box.vectors, np.float64)), axis=0)
+    # Two places are from -1/2 to 1/2 apart; some room for boxes that shrink, for then a run must begin anew.
+    near = tuple(math.floor(cutoff / h * 1.02 + 0.5) if p else 0 for h, p in zip(heights, box.periodic))
+    pairs = count * math.prod(2 * k + 1 for k in near)
+    return AllPairs(count, box.periodic, near) if count <= MOST_PARTICLES_IN_PAIRS and pairs <= MOST_PAIRS_OF_ONE else None
 
 
 def _count_images(inside: np.ndarray, margin: np.ndarray, periodic: np.ndarray) -> tuple[list[int], np.ndarray]:
