@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from many_body_loops import CASES, agrees, neighbors
 
 import worldline as wl
