@@ -49,8 +49,8 @@ class Correlation(eqx.Module):
         """The integral from 0 to `end`, by default over all lags. **Raises** `ValueError` for an end beyond the last lag."""
         whole = self.integral()
         if end is None:
-            end = float(self.time[-1]) if not _traced(self.time) else self.time[-1]
-        elif not _traced(self.time) and not 0 < end <= float(self.time[-1]) * (1 + 1e-6):
+            return self._estimate(whole.mean[-1], _integral(self.time, self.blocks)[:, -1])
+        if not _traced(self.time) and not 0 < end <= float(self.time[-1]) * (1 + 1e-6):
             raise ValueError(f"end={end}: lags go up to {float(self.time[-1]):.6g}; end there, or compute more of them, lags=...")
         at = lambda values: jnp.interp(jnp.asarray(end, self.time.dtype), self.time, values)
         parts = jax.vmap(at)(_integral(self.time, self.blocks))

@@ -53,7 +53,7 @@ def temperature(
         mass = _weights(system, state)
         motion = state.velocity - jnp.sum(mass * state.velocity, 0) / jnp.sum(mass)
         return jnp.sum(mass * motion**2) / ((3 * count - 3) * system.units.boltzmann)
-    if not isinstance(degrees_of_freedom, jax.core.Tracer) and not np.asarray(degrees_of_freedom > 0).all():
+    if not isinstance(degrees_of_freedom, jax.core.Tracer) and not (np.asarray(degrees_of_freedom) > 0).all():
         raise ValueError(f"degrees_of_freedom={degrees_of_freedom}: a positive number is needed, 3 * n for n free particles.")
     return 2 * kinetic_energy(system, state) / (degrees_of_freedom * system.units.boltzmann)
 

@@ -59,4 +59,5 @@ def shear_components(stress: Float[ArrayLike, "... 3 3"]) -> Float[Array, "... 5
 
 
 def _scaled(estimate: Estimate, factor: ArrayLike) -> Estimate:
-    return Estimate(factor * estimate.mean, jnp.abs(jnp.asarray(factor)) * estimate.error, estimate.enough)
+    by = jnp.asarray(factor)
+    return Estimate(by * estimate.mean, jnp.abs(by) * estimate.error, estimate.enough)
