@@ -1,5 +1,7 @@
 """Sums over neighbors and their derivatives: all layouts against all others, finite differences, forward against reverse."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -130,3 +132,31 @@ def test_float32_differs_by_rounding(layout):
     assert found.force.dtype == jnp.float32 and found.virial.dtype == jnp.float32
     np.testing.assert_allclose(found.force, exact.force, atol=2e-4 * float(jnp.abs(exact.force).max()))
     assert float(found.energy) == pytest.approx(float(exact.energy), rel=1e-4)
+
+
+@pytest.mark.parametrize("images", [True, False])
+def test_in_lanes_the_sums_are_the_same(images):
+    system, state = case({})
+    if not images:
+        state = system.state(state.position, None, wl.md.Box.triclinic(2.2 * SKEWED))
+        system = wl.md.System(system.interaction, ["A", "B"] * 6).sized(state)
+    near = system.surroundings(state)
+
+    def all_kinds(position):
+        import equinox as eqx
+
+        moved = eqx.tree_at(lambda n: n.position, near, position)
+        odd = moved.sum(lambda d, *_: d * jnp.sum(d * d), CUTOFF, parity=-1)
+        total = moved.sum(lambda d, *_: d[0] * d[1], CUTOFF, parity=1, total=True)
+        nothing = moved.sum(lambda d, *_: d, CUTOFF, parity=-1, total=True)
+        mixed = moved.sum(lambda d, own, other, _: d * (own + 1) * (other + 3), CUTOFF, moved.kind)
+        forces = jax.grad(lambda x: system.interaction.energy(eqx.tree_at(lambda n: n.position, near, x)))(position)
+        return odd, total, nothing, mixed, forces
+
+    positions = jnp.stack([state.position, state.position + 0.1 * jnp.sin(7 * state.position)], -1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # that something has no native code
+        found = jax.jit(wl.lanes(all_kinds))(positions)
+    for k in range(2):
+        for a, b in zip(found, all_kinds(positions[..., k])):
+            np.testing.assert_allclose(a[..., k], b, rtol=1e-10, atol=1e-10)

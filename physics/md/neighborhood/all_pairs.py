@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from ....core.lanes.arrays import REGISTER_ELEMENTS
 from ....core.lanes.width import native_or_xla
 from ..box import inverse_edges
 from .sums import Signature
@@ -91,36 +92,67 @@ class _Visit:
         return jnp.where(np.asarray(self.structure.periodic), cells, 0.0)
 
     def one_by_one(self, *operands: Array) -> list[Array]:
-        """Pair after pair, in a loop whose places are the same in all lanes."""
-        n = self.structure.count
-        xs, hs, data, shared = self.signature.operands(operands)
+        """Pair after pair, in loops whose places are the same in all lanes; one side only where results have a parity."""
+        n, signature = self.structure.count, self.signature
+        xs, hs, data, shared = signature.operands(operands)
         inverse = inverse_edges(hs[0])
         images = jnp.asarray(self.structure.images.astype(xs[0].dtype))
+        xs, data = [_in_memory(x) for x in xs], [_in_memory(x) for x in data]
         at = lambda x, i: jax.lax.dynamic_index_in_dim(x, i, keepdims=False)
+        both = 0 not in signature.parities
 
-        def of_pair(i: Array, j: Array, own: Sequence, here: Sequence, sums: list[Array]) -> list[Array]:
+        def of_pair(i: Array, j: Array, here: Sequence, own: Sequence) -> list[Array]:
             between = [at(x, j) - a for x, a in zip(xs, here)]
             cells = self._nearest(between[0], inverse)
             other = [at(x, j) for x in data]
 
-            def add(k: Array, sums: list[Array]) -> list[Array]:
+            def image(k: Array | int) -> list[Array]:
                 d = [b + (images[k] - cells) @ h for b, h in zip(between, hs)]
-                values = masked(self.pair, self.cutoff, d, (i == j) & (k == 0), own, other, shared)
-                return [a + b for a, b in zip(sums, values)]
+                return masked(self.pair, self.cutoff, d, (i == j) & (k == 0), own, other, shared)
 
-            return add(0, sums) if len(images) == 1 else jax.lax.fori_loop(0, len(images), add, sums)
+            add = lambda k, sums: [a + b for a, b in zip(sums, image(k))]
+            return image(0) if len(images) == 1 else jax.lax.fori_loop(0, len(images), add, zeros)
 
-        def of_particle(totals: list[Array], i: Array) -> tuple[list[Array], list[Array]]:
-            own, here = [at(x, i) for x in data], [at(x, i) for x in xs]
-            sums = jax.lax.fori_loop(0, n, lambda j, s: of_pair(i, j, own, here, s), zeros)
-            return [a + s if t else a for a, s, t in zip(totals, sums, self.signature.totals)], sums
+        def of_particle(i: Array, sums: list[Array]) -> list[Array]:
+            here, own = [at(x, i) for x in xs], [at(x, i) for x in data]
 
-        one = [at(x, 0) for x in xs]
-        first = [at(x, 0) for x in data]
+            def with_other(j: Array, carry: tuple[list, list]) -> tuple[list, list]:
+                mine, sums = carry
+                values = of_pair(i, j, here, own)
+                return [a + b for a, b in zip(mine, values)], self._other_side(j, values, sums) if both else sums
+
+            # Images of a particle itself are met from both sides.
+            begin = of_pair(i, i, here, own) if both and len(images) > 1 else zeros
+            weight = [1.0 + parity if total and both else 1.0 for total, parity in zip(signature.totals, signature.parities)]
+            mine, sums = jax.lax.fori_loop(i + 1 if both else 0, n, with_other, (zeros, sums))
+            mine = [w * a + b for w, a, b in zip(weight, mine, begin)]
+            return [
+                s + a if total else s.at[i].add(a) for s, a, total in zip(sums, mine, signature.totals)
+            ]
+
+        one, first = [at(x, 0) for x in xs], [at(x, 0) for x in data]
         shapes = jax.eval_shape(lambda: list(self.pair(*one, *first, *first, *shared)))
         zeros = [jnp.zeros(s.shape, s.dtype) for s in shapes]
-        totals, rows = jax.lax.scan(of_particle, zeros, jnp.arange(n))
-        return [a if total else b for a, b, total in zip(totals, rows, self.signature.totals)]
+        begin = [
+            z if total else _in_memory(jnp.zeros((n, *z.shape), z.dtype)) for z, total in zip(zeros, signature.totals)
+        ]
+        sums = jax.lax.fori_loop(0, n, of_particle, begin)
+        return [s if total else s[:n] for s, total in zip(sums, signature.totals)]
+
+    def _other_side(self, j: Array, values: Sequence[Array], sums: Sequence[Array]) -> list[Array]:
+        """What the other particle of a pair finds, by the parities of results."""
+        signature = self.signature
+        return [
+            s if total else s.at[j].add(parity * y)
+            for s, y, total, parity in zip(sums, values, signature.totals, signature.parities)
+        ]
+
+
+def _in_memory(x: Array) -> Array:
+    """Rows with so many more that native code keeps them in memory: registers have no places that a loop could choose."""
+    width = max(int(np.prod(x.shape[1:])), 1)
+    missing = -(-(REGISTER_ELEMENTS + 1) // width) - x.shape[0]
+    return x if missing <= 0 else jnp.concatenate([x, jnp.zeros((missing, *x.shape[1:]), x.dtype)])
 
 
 def masked(
