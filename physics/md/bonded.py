@@ -166,8 +166,9 @@ class FeneBonds(Bonded):
         """The spring and its core."""
         square = jnp.sum(d[0] * d[0])
         left = 1 - square / p["extension"] ** 2
-        # The derivative of a logarithm is a number below zero too, and would hide the fault.
-        spring = -0.5 * p["stiffness"] * p["extension"] ** 2 * jnp.log(jnp.where(left > 0, left, jnp.nan))
+        # A factor, which derivatives have too: that of a logarithm is a number below zero and would hide the fault.
+        left = left * jnp.where(left > 0, 1.0, jnp.nan)
+        spring = -0.5 * p["stiffness"] * p["extension"] ** 2 * jnp.log(left)
         sixth = (p["sigma"] ** 2 / square) ** 3
         core = p["epsilon"] * (4 * sixth * (sixth - 1) + 1)
         return spring + jnp.where(sixth > 0.5, core, 0.0)

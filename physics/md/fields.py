@@ -131,7 +131,7 @@ class Wall93(External):
         """epsilon (2/15 (sigma / z)^9 - (sigma / z)^3)."""
         normal = self.normal.astype(x.dtype) / jnp.sqrt(jnp.sum(self.normal.astype(x.dtype) ** 2))
         z = jnp.sum((x - self.point.astype(x.dtype)) * normal)
-        z = jnp.where(z > 0, z, jnp.nan)
+        z = z * jnp.where(z > 0, 1.0, jnp.nan)  # a factor, which derivatives have too
         if self.cutoff is None:
             return self._whole(z)
         end = jnp.asarray(self.cutoff, z.dtype)

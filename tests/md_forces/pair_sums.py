@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
+
 import worldline as wl
 
 BOXES = {

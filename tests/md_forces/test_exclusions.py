@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import worldline as wl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pair_sums import BOXES, box, nearest_only, pair_sum, places
+
+import worldline as wl
 from worldline.physics.md.images import nearest_images
 
 CUTOFF = 1.7

@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import worldline as wl
-from pair_sums import BOXES, box, pair_sum, places
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pair_sums import BOXES, box, pair_sum, places
+
+import worldline as wl
 
 CUTOFF = 1.9
 ROUNDING = 1e-12  # of sums of some hundred terms, relative to the largest
