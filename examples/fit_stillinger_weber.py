@@ -23,7 +23,7 @@ amplitudes = jnp.array([0.05, 0.1, 0.2, 0.15, 0.1, 0.25])
 positions = [s * lattice + a * jax.random.normal(key, lattice.shape) for s, a, key in zip(sizes, amplitudes, keys)]
 states = wl.vmap(lambda x, s: true.state(x, None, wl.md.Box(s * box.vectors)))(jnp.stack(positions), sizes)
 for k in range(len(sizes)):
-    true = true.sized(jax.tree.map(lambda leaf, k=k: leaf[k], states))
+    true = true.sized(jax.tree.map(lambda leaf, k=k: leaf[k], states), spare=1.1)
 
 
 def predicted(system):
