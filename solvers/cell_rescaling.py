@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .problems import InitialValueProblem
 from .thermostats import Number, as_number, at, motion, needs_key, noise, thermal_energy
 from .velocity_rescaling import VelocityRescaling
-from .verlet import Moving, ParticleSolver, drift, particles_of
+from .verlet import Moving, ParticleSolver, drift, masses, particles_of
 
 SHAPES = ("isotropic", "edges", "free")
 TERMS = 12  # of the series of the exponential; strains of one step are small
@@ -90,24 +90,24 @@ class CellRescaling(ParticleSolver):
 
     def check(self, problem: InitialValueProblem) -> None:
         """**Raises** `ValueError` for a run without key, for space with an end, and as `VelocityRescaling` does."""
-        self.thermostat.check(problem)
         needs_key(self.name, problem)
+        self.thermostat.check(problem)
         if not all(problem.state.box.periodic):
             raise ValueError(
                 "cell_rescaling changes the box, which must repeat along all three edges: give the state a box such as "
                 "wl.md.Box.cubic(10.0)."
             )
 
-    def enter(self, problem: InitialValueProblem, t: Float[Array, ""], state: PyTree) -> Deforming:
+    def enter(self, problem: InitialValueProblem, t: Float[Array, ""], state: PyTree, company: PyTree) -> Deforming:
         """The state with its forces and virial."""
-        return self._with_forces(problem, t, state, particles_of(problem).prepare(problem.system, state))
+        return self._with_forces(problem, t, state, company)
 
     def move(
         self, problem: InitialValueProblem, t: Float[Array, ""], moving: Moving, lists: PyTree, h: Float[Array, ""]
     ) -> Moving:
         """One step."""
         assert isinstance(moving, Deforming)
-        half_per_mass = 0.5 * h / particles_of(problem).mass(problem.system)[:, None]
+        half_per_mass = 0.5 * h / masses(problem, moving.state)
         start = self.thermostat.couple(problem, t, moving.state, 0.5 * h, 0)
         kicked = eqx.tree_at(lambda s: s.velocity, start, start.velocity + half_per_mass * moving.force)
         strained = self.strained(problem, t, kicked, moving.virial, h)
@@ -132,7 +132,7 @@ class CellRescaling(ParticleSolver):
             change = pace * jnp.trace(lacking) / 3 + jnp.sqrt(2 * pace * kt / volume) * draws[0, 0]
             strain = change / 3 * unit
         else:
-            beside = jnp.triu(draws, 1) / np.sqrt(2.0)
+            beside = jnp.triu(draws, 1) / math.sqrt(2.0)
             random = beside + beside.T + jnp.diag(jnp.diag(draws))
             change = pace / 3 * lacking + jnp.sqrt(2 * pace * kt / (3 * volume)) * random
             strain = change if self.shape == "free" else jnp.diag(jnp.diag(change))

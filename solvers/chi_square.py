@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-FEW = 8  # squares that are drawn one by one
+FEW = 512  # squares that are drawn one by one: a program that is quick to compile
 
 
 def chi_square(key: Array, count: int, dtype: Any) -> Float[Array, ""]:

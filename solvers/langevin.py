@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .problems import InitialValueProblem
 from .thermostats import Number, as_number, at, needs_key, noise, thermal_energy
-from .verlet import Moving, ParticleSolver, drift, particles_of
+from .verlet import Moving, ParticleSolver, drift, masses, particles_of
 
 
 class Langevin(ParticleSolver):
@@ -49,7 +49,7 @@ class Langevin(ParticleSolver):
     ) -> Moving:
         """One step."""
         particles, state = particles_of(problem), moving.state
-        mass = particles.mass(problem.system)[:, None]
+        mass = masses(problem, state)
         midway = drift(state, state.velocity + 0.5 * h / mass * moving.force, 0.5 * h)
         lost = at(self.friction, t).reshape(-1, 1) * h
         kicks = jax.random.normal(noise(problem, state), state.position.shape, state.position.dtype)
@@ -91,7 +91,7 @@ class Brownian(ParticleSolver):
     ) -> Moving:
         """One step."""
         particles, state = particles_of(problem), moving.state
-        drag = particles.mass(problem.system)[:, None] * at(self.friction, t).reshape(-1, 1)
+        drag = masses(problem, state) * at(self.friction, t).reshape(-1, 1)
         spread = jnp.sqrt(2 * thermal_energy(problem, self.temperature, t) * h / drag)
         draw = lambda ahead: jax.random.normal(
             noise(problem, state, 0, ahead), state.position.shape, state.position.dtype

@@ -17,7 +17,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 from ..core.precision import default_float
 from .problems import InitialValueProblem
 from .signals import Signal
-from .verlet import Moving, ParticleSolver, VelocityVerlet, particles_of
+from .verlet import Moving, ParticleSolver, VelocityVerlet, masses, particles_of
 
 Number = Float[Array, ""] | Signal
 
@@ -48,7 +48,7 @@ class Motion(eqx.Module):
 def motion(problem: InitialValueProblem, state: PyTree, drift: bool) -> Motion:
     """How the particles of a state move relative to their center of mass, or with `drift` to the space."""
     velocity = state.velocity
-    mass = particles_of(problem).mass(problem.system).astype(velocity.dtype)[:, None]
+    mass = masses(problem, state)
     count = velocity.shape[0]
     if drift:
         return Motion(velocity, jnp.zeros(3, velocity.dtype), mass, 3 * count)

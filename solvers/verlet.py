@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..core.status import Code
+from .march import RENEW
 from .particles import Particles
 from .problems import InitialValueProblem
-from .stepping import RENEW, FixedStep
+from .stepping import FixedStep
 
 
 class Moving(eqx.Module):
@@ -37,12 +38,10 @@ class ParticleSolver(FixedStep):
         """One step. The forces that are returned belong to the positions and the box that are."""
         raise NotImplementedError
 
-    def enter(self, problem: InitialValueProblem, t: Float[Array, ""], state: PyTree) -> Moving:
+    def enter(self, problem: InitialValueProblem, t: Float[Array, ""], state: PyTree, company: PyTree) -> Moving:
         """The state with its forces."""
-        particles = particles_of(problem)
         state = self.extend(problem, state)
-        lists = particles.prepare(problem.system, state)
-        return Moving(state, particles.force(problem.system, t, state, lists))
+        return Moving(state, particles_of(problem).force(problem.system, t, state, company))
 
     def leave(self, working: Moving) -> PyTree:
         """The state."""
@@ -56,9 +55,13 @@ class ParticleSolver(FixedStep):
         """Whether there are few particles."""
         return particles_of(problem).few(problem.system)
 
-    def company(self, problem: InitialValueProblem, state: PyTree) -> PyTree:
+    def company(self, problem: InitialValueProblem, basis: PyTree) -> PyTree:
         """Lists of neighbors."""
-        return particles_of(problem).prepare(problem.system, state)
+        return particles_of(problem).prepare(problem.system, basis)
+
+    def basis(self, state: PyTree) -> PyTree:
+        """The state at rest: lists depend on positions and the box alone."""
+        return eqx.tree_at(lambda s: s.velocity, state, jnp.zeros_like(state.velocity))
 
     def step(
         self, problem: InitialValueProblem, t: Float[Array, ""], working: Moving, company: PyTree, h: Float[Array, ""]
@@ -86,7 +89,7 @@ class VelocityVerlet(ParticleSolver):
     ) -> Moving:
         """One step."""
         particles = particles_of(problem)
-        per_mass = h / particles.mass(problem.system)[:, None]
+        per_mass = h / masses(problem, moving.state)
         velocity = moving.state.velocity + 0.5 * per_mass * moving.force
         there = drift(moving.state, velocity, h)
         force = particles.force(problem.system, t + h, there, lists)
@@ -97,6 +100,11 @@ def particles_of(problem: InitialValueProblem) -> Particles:
     """What the problem says about its particles."""
     assert problem.particles is not None
     return problem.particles
+
+
+def masses(problem: InitialValueProblem, state: PyTree) -> Float[Array, "n 1"]:
+    """The mass of each particle in a row of its own, in the precision of the state."""
+    return particles_of(problem).mass(problem.system).astype(state.position.dtype)[:, None]
 
 
 def drift(state: PyTree, velocity: Float[Array, "n 3"], h: Float[Array, ""]) -> PyTree:

@@ -114,13 +114,14 @@ class Coulomb(Term):
                 "that sum to zero, System(..., charge={'Na': 1.0, 'Cl': -1.0})."
             )
 
-    def sized(self, box: Box) -> Coulomb:
-        """This sum with as many waves as a box needs for its accuracy."""
+    def sized(self, box: Box, spare: float = 1.0) -> Coulomb:
+        """This sum with as many waves as a box of `spare` times the volume needs for its accuracy, and no fewer than before."""
         _periodic(box)
         if self.longest is None:
             return self
         edges = np.linalg.norm(np.asarray(box.vectors, np.float64), axis=1)
-        needed = [max(1, math.floor(SPARE * self.longest * edge / (2 * math.pi))) for edge in edges]
+        largest = SPARE * spare ** (1 / 3) * self.longest * edges / (2 * math.pi)
+        needed = [max(before, math.floor(most)) for before, most in zip(self.waves or (1, 1, 1), largest)]
         larger = copy.copy(self)
         object.__setattr__(larger, "waves", tuple(needed))
         return larger

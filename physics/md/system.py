@@ -124,7 +124,7 @@ class System(Parametrized):
         else:
             before = self.capacity if isinstance(self.capacity, Capacity) else None
             capacity = plan(np.asarray(state.position), state.box, reach, reach + self.skin, before, spare or SPARE)
-        sized = eqx.tree_at(lambda s: s.interaction, self, self.interaction.sized(state.box))
+        sized = eqx.tree_at(lambda s: s.interaction, self, self.interaction.sized(state.box, spare or SPARE))
         object.__setattr__(sized, "capacity", capacity)
         return sized
 

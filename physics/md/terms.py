@@ -37,8 +37,8 @@ class Term(Parametrized):
     def check_charges(self, charge: Float[np.ndarray, " n"]) -> None:
         """**Raises** `ValueError` for charges of particles that the term does not fit."""
 
-    def sized(self, box: Box) -> Term:
-        """This term with arrays as large as a box needs, where their sizes depend on it."""
+    def sized(self, box: Box, spare: float = 1.0) -> Term:
+        """This term with arrays as large as a box of `spare` times the volume needs, where their sizes depend on it."""
         return self
 
     def holds(self, box: Box) -> Bool[Array, ""]:
@@ -90,9 +90,9 @@ class Sum(Term):
         for term in self.terms.values():
             term.check_charges(charge)
 
-    def sized(self, box: Box) -> Sum:
+    def sized(self, box: Box, spare: float = 1.0) -> Sum:
         """The sum of terms that are as large as the box needs."""
-        return Sum({name: term.sized(box) for name, term in self.terms.items()})
+        return Sum({name: term.sized(box, spare) for name, term in self.terms.items()})
 
     def holds(self, box: Box) -> Bool[Array, ""]:
         """Whether all terms are large enough."""

@@ -121,8 +121,7 @@ def _images(
         shifts = [m for m in range(-capacity.images[d], capacity.images[d] + 1) if m]
         near = jnp.concatenate([exists & (at + m >= -margin[d]) & (at + m < 1 + margin[d]) for m in shifts])
         room = capacity.room[d]
-        found = jnp.nonzero(near, size=room, fill_value=0)[0]
-        count = jnp.sum(near)
+        found, count = _places_where(near, room)
         fits &= count <= room
         source = found % parent.shape[0]
         by = jnp.asarray(shifts, jnp.int32)[found // parent.shape[0]]
@@ -130,6 +129,28 @@ def _images(
         shift = jnp.concatenate([shift, shift[source].at[:, d].set(by)])
         exists = jnp.concatenate([exists, jnp.arange(room) < count])
     return parent, shift, exists, fits
+
+
+def _places_where(flags: Bool[Array, " m"], room: int) -> tuple[Int[Array, " room"], Int[Array, ""]]:
+    """The places of flags that are set, as many as there is room for and filled up with 0, and how many there are."""
+    if not room:
+        return jnp.zeros(0, jnp.int32), jnp.sum(flags)
+
+    def one_by_one(flags: Array) -> tuple[Array, Array]:
+        def look(c: tuple) -> tuple:
+            i, count, found = c
+            found = found.at[jnp.minimum(count, room)].set(i, mode="promise_in_bounds")
+            return i + 1, count + flags.at[i].get(mode="promise_in_bounds"), found
+
+        start = (jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), jnp.zeros(room + 1, jnp.int32))
+        _, count, found = jax.lax.while_loop(lambda c: c[0] < flags.shape[0], look, start)
+        return jnp.where(jnp.arange(room) < count, found[:room], 0), count
+
+    def at_once(flags: Array) -> tuple[Array, Array]:
+        return jnp.nonzero(flags, size=room, fill_value=0)[0].astype(jnp.int32), jnp.sum(flags, dtype=jnp.int32)
+
+    # Seen on a CPU for 80 000 flags: 0.2 ms and 0.04 s to compile in a loop, 0.45 ms and 0.65 s by JAX's own.
+    return jax.lax.platform_dependent(flags, cpu=one_by_one, default=at_once)
 
 
 def _cells(
