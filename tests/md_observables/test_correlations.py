@@ -206,6 +206,7 @@ def test_running_correlations_that_make_no_sense(arguments, fault):
         wl.md.RunningCorrelation(**arguments)
 
 
+@pytest.mark.slow
 def test_running_correlations_in_a_loop_over_runs():
     """What is gathered while running is what a recorded run gives."""
     position, box = wl.md.lattice("fcc", density=0.7, cells=2)

@@ -38,7 +38,6 @@ def distances(state, cutoff):
     ("count", "periodic", "cutoff"),
     [
         *itertools.product([1, 7], [True, (True, True, False), (False, True, False), False], [0.9, 4.1]),
-        (160, True, 0.9),
         (160, True, 2.3),
         (160, (False, True, False), 2.3),
     ],
@@ -54,9 +53,9 @@ def test_partial_counts():
     system, state = particles(60, SKEWED)
     r = distances(state, 2.0)
     kind = np.asarray(system.kind)
-    for pair in itertools.product("AB", repeat=2):
+    for pair in ("AA", "AB"):
         a, b = (kind == system.species.index(name) for name in pair)
-        g = wl.md.RadialDistribution(2.0, 25, kinds=pair)
+        g = wl.md.RadialDistribution(2.0, 25, kinds=tuple(pair))
         expected = np.histogram(r[a][:, b], np.linspace(0, 2.0, 26))[0]
         np.testing.assert_array_equal(g.counts(system, state), expected)
         shells = 4 * np.pi / 3 * np.diff(np.linspace(0, 2.0, 26) ** 3)
@@ -65,7 +64,7 @@ def test_partial_counts():
         np.testing.assert_allclose(g(system, state), expected / ideal, rtol=1e-12)
 
 
-@pytest.mark.parametrize("smooth", [False, True])
+@pytest.mark.parametrize("smooth", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_ideal_gas_has_no_structure(smooth):
     vectors = 2.0 * SKEWED
     system, _ = particles(300, vectors)
@@ -142,7 +141,7 @@ def dense():
     return system, system.state(position, velocity, box)
 
 
-@pytest.mark.parametrize("cutoff", [1.4, 2.4])
+@pytest.mark.parametrize("cutoff", [pytest.param(1.4, marks=pytest.mark.slow), 2.4])
 def test_recorded_while_running(cutoff):
     system, state = dense()
     g = wl.md.RadialDistribution(cutoff, 30).sized(system, state)
@@ -153,6 +152,7 @@ def test_recorded_while_running(cutoff):
         np.testing.assert_allclose(measured[k], g(system, jax.tree.map(lambda x: x[k], states)), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_under_vmap_and_in_float32():
     system, state = particles(150, SKEWED, reach=1.0)
     single, of_single = particles(150, SKEWED, reach=1.0, dtype=np.float32)
@@ -166,6 +166,7 @@ def test_under_vmap_and_in_float32():
     np.testing.assert_allclose(rough, g(system, state), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_lists_that_are_too_short_give_nan():
     system, state = particles(200, 2 * SKEWED)
     g = wl.md.RadialDistribution(1.9, 12).sized(system, state)

@@ -104,7 +104,7 @@ def test_stress_is_that_of_a_sum_over_pairs():
     np.testing.assert_allclose(wl.md.pressure(system, state), np.trace(virial + kinetic) / (3 * volume), rtol=1e-11)
 
 
-@pytest.mark.parametrize(("a", "b"), [(0, 0), (1, 1), (0, 2), (1, 2)])
+@pytest.mark.parametrize(("a", "b"), [(0, 0), (0, 2)])
 def test_stress_is_the_slope_of_the_energy_by_strain(a, b):
     system, state = fluid()
 
@@ -121,18 +121,22 @@ def test_stress_is_the_slope_of_the_energy_by_strain(a, b):
 
 
 def test_pressure_of_particles_in_a_trap_averages_to_nothing():
-    """2 <K> = - <sum of r f>: the virial theorem, over whole periods of a harmonic oscillator."""
+    """2 <K> = - <sum of r f>, the virial theorem, but for what steps of a finite size do to it.
+
+    Velocity Verlet keeps v² + w² (1 - (w h)² / 4) x², so that over a whole period of its own, in which
+    sin(w h / 2) = w h / 2 of the step, <v²> = w² (1 - (w h)² / 4) <x²>.
+    """
     random = np.random.default_rng(0)
-    system = wl.md.System(Trap(jnp.asarray(4.0)), {"A": 20}, mass=1.0)
+    stiffness, steps = 4.0, 400
+    frequency = np.sqrt(stiffness)
+    h = 2 * np.sin(np.pi / steps) / frequency
+    system = wl.md.System(Trap(jnp.asarray(stiffness)), {"A": 20}, mass=1.0)
     state = system.state(random.normal(0, 1, (20, 3)), random.normal(0, 1, (20, 3)))
-    system = system.sized(state)
-    period, steps = np.pi, 400
-    run = wl.simulate(
-        system, state, dt=period / steps, steps=steps, record=lambda system, state: wl.md.pressure(system, state, volume=1.0)
-    )
-    assert float(jnp.max(jnp.abs(run.states))) > 1.0
-    # Velocity Verlet keeps K and U of nearby frequency and mass: they agree to second order of the step.
-    assert abs(float(jnp.mean(run.states[:-1]))) < 20 * (period / steps) ** 2
+    measure = lambda system, state: (wl.md.pressure(system, state, volume=1.0), wl.md.potential_energy(system, state))
+    pressure, energy = wl.simulate(system.sized(state), state, dt=h, steps=steps, record=measure).states
+    assert np.max(np.abs(pressure)) > 1.0
+    expected = -((frequency * h) ** 2) / 4 * np.mean(energy[:-1]) * 2 / 3
+    np.testing.assert_allclose(np.mean(pressure[:-1]), expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize("function", [wl.md.pressure, wl.md.stress])
@@ -147,7 +151,7 @@ def test_a_box_without_volume_is_refused(function):
     )
 
 
-@pytest.mark.parametrize("name", ["epsilon", "sigma"])
+@pytest.mark.parametrize("name", ["epsilon", pytest.param("sigma", marks=pytest.mark.slow)])
 def test_derivative_of_pressure_by_parameters(name):
     system, state = fluid()
     name = f"lennard_jones.{name}"
@@ -179,6 +183,7 @@ def test_a_record_holds_what_states_have():
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a[k], b, rtol=1e-9, atol=1e-9), measured, expected)
 
 
+@pytest.mark.slow
 def test_states_are_measured_under_vmap():
     system, state = fluid()
     many = jax.vmap(lambda factor: eqx.tree_at(lambda s: s.position, state, factor * state.position))
