@@ -31,8 +31,8 @@ class Fire(Descent):
     """v -> v + dt f, v -> (1 - a) v + a |v| f / |f|, x -> x + dt v, where v · f > 0; otherwise back by dt v / 2 and stopped.
 
     The time step grows by 1.1 after 20 steps downhill and is halved uphill. It begins such that the first step moves the
-    row with the largest force by a tenth of `largest_step`, which no row exceeds in any step: two particles in the same
-    place's neighborhood leave each other slowly. There is no bound on it but this one, as there is no natural unit of time.
+    row with the largest force by a tenth of `largest_step`, which no row exceeds in any step: particles that overlap leave
+    each other slowly. The time step has no other bound, as there is no natural unit of time.
 
     **Source**: J. Guénolé et al., Computational Materials Science 175 (2020) 109584 (FIRE 2.0); E. Bitzek et al., Physical
     Review Letters 97 (2006) 170201.

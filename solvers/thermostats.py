@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from ..core.precision import default_float
 from .problems import InitialValueProblem
@@ -138,7 +138,7 @@ def as_number(name: str, value: Any, needed: str = "positive", rows: bool = Fals
     return array
 
 
-def as_variables(name: str, state: PyTree, count: int) -> ArrayLike:
+def as_variables(name: str, state: PyTree, count: int) -> Array:
     """The `count` variables that a solver keeps in `state.extended`, zeros where a state has none.
 
     **Raises** `ValueError` for a state with those of another solver.
