@@ -3,6 +3,7 @@
 A solver is named (`"auto"`, `"tsit5"`, `"kvaerno5"`, ...; `names()` lists all) or given as an object.
 """
 
+from .chi_square import chi_square
 from .choice import choose_solver, names
 from .contact import ContactProblem, ContactSolution, solve_contact
 from .continuation import GrowingHorizon
@@ -27,6 +28,7 @@ __all__ = [
     "Solver",
     "Stats",
     "Tolerances",
+    "chi_square",
     "choose_solver",
     "covariance",
     "find_minimum",

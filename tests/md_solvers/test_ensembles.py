@@ -8,7 +8,6 @@ from scipy import stats
 from statistics_of_samples import assert_mean
 
 import worldline as wl
-from worldline.solvers.chi_square import chi_square
 
 T, MASS, STIFFNESS = 0.7, 2.0, 3.0
 
@@ -22,7 +21,7 @@ def wells(count, units="lj"):
 @pytest.mark.parametrize("count", [1, 8, 513, 3000])
 def test_sums_of_squares_are_distributed_as_chi_square(count):
     keys = jax.random.split(jax.random.key(count), 4000)
-    drawn = jax.jit(jax.vmap(lambda key: chi_square(key, count, jnp.float64)))(keys)
+    drawn = jax.jit(jax.vmap(lambda key: wl.solvers.chi_square(key, count, jnp.float64)))(keys)
     assert stats.kstest(np.asarray(drawn), stats.chi2(count).cdf).pvalue > 1e-3
 
 
