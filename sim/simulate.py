@@ -100,25 +100,26 @@ def simulate(
     landing = steps is not None or ts.shape[0] <= (1 if given_start else 2)
     controls = _in_rows(controls, ts, steps, dtype) if steps is not None else as_signal(controls)
     _check_controls(controls, t0, ts)
-    options = _options(dtype, rtol, atol, dt, key, gradient, max_steps, landing, steps is not None, record)
-    if record is not None and not isinstance(chosen, FixedStep):
-        raise ValueError("record is for solvers of fixed steps: leave it out, and measure run.states.")
+    options = _options(dtype, rtol, atol, dt, key, gradient, max_steps, landing, steps is not None, record, chosen)
     if isinstance(chosen, FixedStep) and hasattr(system, "sized"):
         system = system.sized(state)
     arguments = (system, state, controls, t0, ts, options, chosen)
     traced = any(_traced(leaf) for leaf in jax.tree.leaves(arguments))
-    if isinstance(chosen, Adaptive) and not traced and progress is not False:
-        solution = solve_in_parts(system, state, controls, t0, ts, options, chosen, always=bool(progress))
-    elif hasattr(system, "sized") and not traced:
-        solution = solve_and_grow(_solve, *arguments)
-    else:
-        solution = _solve(*arguments)
+    solution = _solve(*arguments) if traced else _solve_on_host(*arguments, progress)
     if any(_traced(x) for x in jax.tree.leaves((t0, ts, dt, controls))):
         solution = _refuse_invalid_times(solution, t0, ts, dt, controls)
     run = Trajectory(jnp.asarray(ts), solution.states, solution.final, solution.status, solution.stats, solution.event)
     if throw and not traced:  # inside a transformation the status comes back as data
         raise_if_failed(run.status, remedy=REMEDIES, trajectory=run)
     return run
+
+
+def _solve_on_host(system, state, controls, t0, ts, options, solver, progress) -> Solution:
+    """In parts, where a run may be long or prove too large for its arrays."""
+    arguments = (system, state, controls, t0, ts, options, solver)
+    if isinstance(solver, Adaptive) and progress is not False:
+        return solve_in_parts(*arguments, always=bool(progress))
+    return solve_and_grow(_solve, *arguments) if hasattr(system, "grown") else _solve(*arguments)
 
 
 @jit
@@ -151,7 +152,10 @@ def _options(
     landing: bool,
     stepwise: bool,
     record: Callable | None,
+    chosen: Solver,
 ) -> Options:
+    if record is not None and not isinstance(chosen, FixedStep):
+        raise ValueError("record is for solvers of fixed steps: leave it out, and measure run.states.")
     if gradient not in GRADIENTS:
         raise ValueError(f"gradient={gradient!r}: write 'auto', 'forward', 'reverse' or 'tangent'.")
     if not isinstance(max_steps, (int, np.integer, jax.Array)) or (not _traced(max_steps) and max_steps < 1):

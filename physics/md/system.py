@@ -14,6 +14,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from ...core.parameters import Parametrized
 from ...core.precision import default_float
 from ...core.status import Code
+from ...core.transforms import jit
 from ...solvers.particles import Forces, Particles
 from ...solvers.problems import InitialValueProblem
 from ...solvers.signals import Signal
@@ -158,26 +159,15 @@ class System(Parametrized):
 
     def potential_energy(self, state: State) -> Float[Array, ""]:
         """U of all interactions; not a number where lists of this size have no room for all neighbors."""
-        system, near = self._in(state)
-        return system.interaction.energy(near) * system._sure(near)
+        return _energy(self.sized(state), state)
 
     def energies(self, state: State) -> dict[str, Float[Array, ""]]:
         """U of each interaction, by name; not numbers where lists of this size have no room for all neighbors."""
-        system, near = self._in(state)
-        return {name: u * system._sure(near) for name, u in system.interaction.parts(near).items()}
+        return _energies(self.sized(state), state)
 
     def forces(self, state: State) -> Forces:
         """Forces -dU/dx, U, and the virial -dU/d(strain); not numbers where lists have no room for all neighbors."""
-        system, near = self._in(state)
-        energy, slopes = jax.value_and_grad(_strained(system, near), (0, 1))(
-            near.position, jnp.zeros((3, 3), near.position.dtype)
-        )
-        return Forces(-slopes[0], energy, -0.5 * (slopes[1] + slopes[1].T))
-
-    def _in(self, state: State) -> tuple[System, Surroundings]:
-        """This system with room for a state, and what its interactions see."""
-        system = self if self.capacity is not None else self.sized(state)
-        return system, system.surroundings(state)
+        return _all_forces(self.sized(state), state)
 
     def _sure(self, near: Surroundings) -> Float[Array, ""]:
         """1, and not a number where sums over neighbors would miss some, or a place is none."""
@@ -198,6 +188,26 @@ class System(Parametrized):
         if controls is not None:
             raise ValueError("controls were given, but particles take none: write a force that depends on time as a Term.")
         return InitialValueProblem(self, state, None, rate=_no_rate, particles=PARTICLES)
+
+
+@jit
+def _energy(system: System, state: State) -> Array:
+    near = system.surroundings(state)
+    return system.interaction.energy(near) * system._sure(near)
+
+
+@jit
+def _energies(system: System, state: State) -> dict[str, Array]:
+    near = system.surroundings(state)
+    return {name: u * system._sure(near) for name, u in system.interaction.parts(near).items()}
+
+
+@jit
+def _all_forces(system: System, state: State) -> Forces:
+    near = system.surroundings(state)
+    at_rest = jnp.zeros((3, 3), near.position.dtype)
+    energy, slopes = jax.value_and_grad(_strained(system, near), (0, 1))(near.position, at_rest)
+    return Forces(-slopes[0], energy, -0.5 * (slopes[1] + slopes[1].T))
 
 
 def _strained(system: System, near: Surroundings) -> Any:
