@@ -21,8 +21,8 @@ MOST_NUMBERS = 100_000
 MANY_OPERATIONS = 3000
 
 
-def one_lane(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """`fn` run as native code; on XLA where that has none, and where its arrays are large.
+def one_lane(fn: Callable[..., Any], *, always: bool = False) -> Callable[..., Any]:
+    """`fn` run as native code; on XLA where that has none, and, unless `always`, where its arrays are large.
 
     For programs of many small steps, where XLA spends its time between operations. Under `vmap` the runs become the
     lanes of one program, within `lanes` the program is part of that of a lane. `lane_width()` inside `fn` is 1.
@@ -45,19 +45,19 @@ def one_lane(fn: Callable[..., Any]) -> Callable[..., Any]:
 
         program, operands, _ = trace_lane(one, operands, [False] * len(operands))
         kinds, results_rest = kept[0]
-        results = _run(program, operands)
+        results = _run(program, operands, always)
         return merge([to_keys(y, kind) for y, kind in zip(results, kinds, strict=True)], results_rest)
 
     return run
 
 
-def _run(program: ClosedJaxpr, operands: Sequence[Any]) -> list[Any]:
+def _run(program: ClosedJaxpr, operands: Sequence[Any], always: bool) -> list[Any]:
     from .lowering import count_operations
     from .primitive import bind
 
     operations, numbers = count_operations(program)
     large = operations < MANY_OPERATIONS and numbers > min(MOST_NUMBERS, MOST_NUMBERS_IN_AN_OPERATION * operations)
-    if large or program.effects or not operands:
+    if (large and not always) or program.effects or not operands:
         return jaxpr_as_fun(program)(*operands)
     lanes_of_one = [x[..., None] for x in operands]
     return [y[..., 0] for y in bind(program, [True] * len(operands), lanes_of_one, quiet=True, alone=True)]

@@ -27,7 +27,7 @@ from .terms import Sum, Term
 from .units import Units, units
 
 # Of the reach: with a longer skin rows are longer, with a shorter one they are made more often.
-SKIN = 0.12
+SKIN = 0.16
 
 
 class System(Parametrized):
@@ -40,7 +40,7 @@ class System(Parametrized):
     - `mass`, `charge`: a number for all species or a dict by species; atomic mass units and elementary charges unless
       `units="lj"`. By default 1 and 0.
     - `units`: "lj", "metal" or "real", see `wl.md.units`.
-    - `skin`: how far beyond the longest reach of an interaction lists of neighbors look, a length; by default 0.12 of it.
+    - `skin`: how far beyond the longest reach of an interaction lists of neighbors look, a length; by default 0.16 of it.
     - `native`: sums over neighbors as native code where there is some.
 
     Parameters are called after their term: `system.parameters["lennard_jones.sigma"]`, `system.replace({"mass[0]": 40.0})`.

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from ..box import Box
 from .all_pairs import AllPairs
-from .search import Capacity, row_capacity
+from .search import PARTS, Capacity, row_capacity
 
 # All pairs are taken up to so many particles, or pairs with images of one particle. Rows pay later.
 MOST_PARTICLES_IN_PAIRS = 128
@@ -40,7 +40,7 @@ def plan(
     x = table @ vectors
     neighbors = cKDTree(x).query_ball_point(inside @ vectors, reach, return_length=True).max() - 1
     extent = np.where(periodic, 1 + 2 * margin, np.ptp(table, axis=0))
-    cells = np.maximum(np.floor(extent / margin), 1.0)
+    cells = np.maximum(np.floor(PARTS * extent / margin), 1.0)
     # No more cells than twice the places: space that is mostly empty is divided more coarsely.
     cells = np.maximum(np.floor(cells / max(1.0, (np.prod(cells) / (2 * counts[-1])) ** (1 / 3))), 1.0)
     found = Capacity(

@@ -121,8 +121,9 @@ class _Visit:
         """All that is known about each place: its displacements, then its data, as one row of numbers."""
         dtype = xs[0].dtype
         moved = shift.astype(dtype)
-        places = [x[parent] + moved @ h for x, h in zip(xs, hs)]
-        columns = [*places, *(x.reshape(x.shape[0], -1).astype(dtype)[parent] for x in data)]
+        of = lambda x: x.at[parent].get(mode="promise_in_bounds")
+        places = [of(x) + moved[:, 0:1] * h[0] + moved[:, 1:2] * h[1] + moved[:, 2:3] * h[2] for x, h in zip(xs, hs)]
+        columns = [*places, *(of(x.reshape(x.shape[0], -1).astype(dtype)) for x in data)]
         width = sum(c.shape[1] for c in columns)
         fill = [jnp.zeros((parent.shape[0], 1), dtype)] if width == 3 else []  # four numbers are read at once
         return jnp.concatenate([*columns, *fill], 1)
