@@ -9,6 +9,32 @@ import pytest
 jax.config.update("jax_enable_x64", True)
 
 
+# Of tests with several cases those that take over ten seconds, beside quicker ones of the same test.
+SLOW_CASES = (
+    "test_minimum.py::test_many_particles_with_lists_that_grow[fire]",
+    "test_minimum.py::test_many_particles_with_lists_that_grow[lbfgs]",
+    "test_minimum.py::test_overlapping_particles_leave_each_other[fire]",
+    "test_runs.py::test_derivatives_of_a_run_by_temperature_and_sigma_three_ways[nose_hoover]",
+    "test_runs.py::test_an_ensemble_over_temperatures_is_its_runs[velocity_rescaling]",
+    "test_runs.py::test_an_ensemble_over_temperatures_is_its_runs[brownian]",
+    "test_radial_distribution.py::test_an_ideal_gas_has_no_structure[False]",
+    "test_radial_distribution.py::test_recorded_while_running[2.4]",
+    "test_radial_distribution.py::test_counts_are_those_of_a_loop_over_all_pairs_and_images[160-True-2.3]",
+    "test_radial_distribution.py::test_counts_are_those_of_a_loop_over_all_pairs_and_images[160-periodic17-2.3]",
+    "test_stillinger_weber.py::test_silicon_agrees_with_loops[pairs-narrow]",
+    "test_stillinger_weber.py::test_two_species_agree_with_loops[pairs-narrow]",
+    "test_neighbors.py::test_hundreds_of_steps_end_with_the_right_neighbors[False]",
+    "test_sums.py::test_in_lanes_the_sums_are_the_same[True]",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark slow cases."""
+    for item in items:
+        if item.nodeid.endswith(SLOW_CASES):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The top folder of the checkout."""

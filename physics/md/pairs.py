@@ -167,7 +167,10 @@ def as_cutoff(cutoff: float, shape: str, onset: float | None) -> tuple[float, fl
     """Cutoff and onset as numbers. **Raises** `ValueError` for an unknown shape and distances out of order."""
     if shape not in SHAPES:
         raise ValueError(f"shape={shape!r}: write one of {', '.join(map(repr, SHAPES))}.")
-    cutoff = float(cutoff)
+    try:
+        cutoff = float(cutoff)
+    except TypeError as error:
+        raise TypeError(f"cutoff={cutoff!r}: it must be one number, the same for all species, known before compiling.") from error
     if not (math.isfinite(cutoff) and cutoff > 0):
         raise ValueError(f"cutoff={cutoff:.6g}: the distance beyond which pairs do not interact must be positive and finite.")
     if (shape == "switch") != (onset is not None):

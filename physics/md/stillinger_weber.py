@@ -152,6 +152,7 @@ class StillingerWeber(ManyBody):
                     f"StillingerWeber: {name} has shape {shape}, and the species are {', '.join(species)}: give one number or a "
                     f"table {wanted}."
                 )
+        self._check_range()
 
     def _check_range(self) -> None:
         if isinstance(self.a, jax.core.Tracer) or isinstance(self.sigma, jax.core.Tracer):

@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from ...core.parameters import Parametrized
-from ...core.precision import default_float
 from ...core.status import Code
 from ...core.transforms import jit
 from ...solvers.particles import Forces, Particles
@@ -21,6 +20,7 @@ from ...solvers.signals import Signal
 from ...solvers.verlet import VelocityVerlet
 from .box import Box
 from .neighborhood import SPARE, AllPairs, Capacity, RowLists, pairs_of_few, plan, search, still_right
+from .species import kinds_of, of_species
 from .state import State, make_state
 from .surroundings import Surroundings
 from .terms import Sum, Term
@@ -28,6 +28,12 @@ from .units import Units, units
 
 # Of the reach: with a longer skin rows are longer, with a shorter one they are made more often.
 SKIN = 0.16
+REMEDIES = {
+    Code.NON_FINITE: "Two particles may have come too near, or a bond be torn, or a particle be behind a wall: take a smaller dt, "
+    "or begin from wl.md.minimise(system, state).state.",
+    Code.CAPACITY_OVERFLOW: "Particles crowd without end, or the box shrinks or grows without end: look at the run so far, at "
+    "dt, and at the pressure. Inside jit or vmap write system = system.sized(state, spare=2.0) outside.",
+}
 
 
 class System(Parametrized):
@@ -70,16 +76,21 @@ class System(Parametrized):
         native: bool = True,
     ):
         self.interaction = Sum.of(interaction)
-        self.species, self.kind = _kinds(species)
+        self.species, self.kind = kinds_of(species)
         self.units = _units(units)
-        self.mass = _of_species("mass", mass, self.species) * self.units.mass
-        self.charge = _of_species("charge", charge, self.species)
+        self.mass = of_species("mass", mass, self.species) * self.units.mass
+        self.charge = of_species("charge", charge, self.species)
         self.native, self.capacity = native, None
         self.skin = SKIN * self.interaction.reach if skin is None else float(skin)
         if not (np.isfinite(self.skin) and self.skin >= 0):
             raise ValueError(f"skin={self.skin:.6g}: how far lists look beyond the cutoff is a length, not below zero.")
         self.interaction.check(self.species, self.kind.shape[0])
         self._check_charges()
+
+    @property
+    def remedies(self) -> dict[Code, str]:
+        """What to try where a run of particles fails."""
+        return REMEDIES
 
     @property
     def solvers(self) -> dict[str, Any]:
@@ -109,6 +120,7 @@ class System(Parametrized):
         A system that has such lists is returned as it is, unless `spare` says how many times the room needed now there
         should be. To be called before `jit` where positions or the box are traced.
         """
+        _check_state(state)
         if self.capacity is not None and spare is None:
             return self
         reach, count = self.interaction.reach, state.position.shape[0]
@@ -159,15 +171,19 @@ class System(Parametrized):
 
     def potential_energy(self, state: State) -> Float[Array, ""]:
         """U of all interactions; not a number where lists of this size have no room for all neighbors."""
-        return _energy(self.sized(state), state)
+        return _energy(self._ready(state), state)
 
     def energies(self, state: State) -> dict[str, Float[Array, ""]]:
         """U of each interaction, by name; not numbers where lists of this size have no room for all neighbors."""
-        return _energies(self.sized(state), state)
+        return _energies(self._ready(state), state)
 
     def forces(self, state: State) -> Forces:
         """Forces -dU/dx, U, and the virial -dU/d(strain); not numbers where lists have no room for all neighbors."""
-        return _all_forces(self.sized(state), state)
+        return _all_forces(self._ready(state), state)
+
+    def _ready(self, state: State) -> System:
+        self.interaction.check(self.species, self.kind.shape[0])
+        return self.sized(state)
 
     def _sure(self, near: Surroundings) -> Float[Array, ""]:
         """1, and not a number where sums over neighbors would miss some, or a place is none."""
@@ -179,8 +195,7 @@ class System(Parametrized):
 
         **Raises** `TypeError` for what is no state of particles, `ValueError` for controls, which particles do not have.
         """
-        if not isinstance(state, State):
-            raise TypeError(f"the state has type {type(state).__name__}; particles start from system.state(position, ...).")
+        _check_state(state)
         if state.position.shape != (self.kind.shape[0], 3):
             raise ValueError(
                 f"the state's position has shape {state.position.shape}; this system needs ({self.kind.shape[0]}, 3)."
@@ -263,43 +278,16 @@ PARTICLES = Particles(
 )  # fmt: skip
 
 
+def _check_state(state: Any) -> None:
+    if not isinstance(state, State):
+        raise TypeError(f"the state has type {type(state).__name__}; particles start from system.state(position, ...).")
+
+
 def _no_rate(system: System, t: Array, state: State, u: None) -> State:
     raise ValueError(
         "particles move by steppers of their own: leave solver out, or pass 'velocity_verlet' or a thermostat, with dt=step."
     )
 
 
-def _kinds(species: Sequence[str] | Mapping[str, int]) -> tuple[tuple[str, ...], Array]:
-    if isinstance(species, str):
-        raise TypeError(f"species={species!r}: give one name a particle, or how many of each, {{{species!r}: 100}}.")
-    if isinstance(species, Mapping):
-        species = [name for name, count in species.items() for _ in range(count)]
-    names = tuple(dict.fromkeys(species))
-    if not names:
-        raise ValueError("species is empty: a system has at least one particle.")
-    place = {name: k for k, name in enumerate(names)}
-    return names, jnp.asarray(np.array([place[name] for name in species], np.int32))
-
-
 def _units(given: str | Units) -> Units:
     return units(given) if isinstance(given, str) else given
-
-
-def _of_species(what: str, given: ArrayLike | Mapping[str, ArrayLike], species: tuple[str, ...]) -> Array:
-    if isinstance(given, Mapping):
-        unknown, missing = [n for n in given if n not in species], [n for n in species if n not in given]
-        if unknown or missing:
-            names = ", ".join(map(repr, unknown or missing))
-            fault = f"names {names}, which the system does not have" if unknown else f"lacks {names}"
-            raise ValueError(f"{what} {fault}: give one number for each of {', '.join(species)}.")
-        given = jnp.stack([jnp.asarray(given[name], default_float()) for name in species])
-    array = jnp.asarray(given)
-    array = array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(default_float())
-    if array.shape not in ((), (len(species),)):
-        raise ValueError(f"{what} has shape {array.shape}: give one number, or one for each of {', '.join(species)}.")
-    array = jnp.broadcast_to(array, (len(species),))
-    if what == "mass" and not isinstance(array, jax.core.Tracer) and not (np.asarray(array) > 0).all():
-        raise ValueError(f"mass = {np.asarray(array).tolist()}: every mass must be a positive number.")
-    return array
-
-

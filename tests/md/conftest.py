@@ -11,7 +11,7 @@ def rows(monkeypatch):
     monkeypatch.setattr(capacity, "MOST_PARTICLES_IN_PAIRS", 0)
 
 
-@pytest.fixture(params=["pairs", "rows", "rows on XLA"])
+@pytest.fixture(params=["pairs", "rows", pytest.param("rows on XLA", marks=pytest.mark.slow)])
 def layout(request, monkeypatch):
     """The keywords of a system for each layout of its lists."""
     if request.param != "pairs":

@@ -9,6 +9,12 @@ import pytest
 
 import worldline as wl
 
+# Tests that compile much take one layout, and the others in long runs.
+ROWS_FIRST = pytest.mark.parametrize(
+    "layout",
+    ["rows", *(pytest.param(other, marks=pytest.mark.slow) for other in ("pairs", "rows on XLA"))],
+    indirect=True,
+)
 SKEWED = np.array([[3.1, 0.0, 0.0], [1.2, 2.7, 0.0], [-0.8, 0.9, 2.9]])
 CUTOFF = 1.9  # several images of a particle are near it
 
@@ -55,6 +61,7 @@ def test_gradients_are_slopes_of_finite_differences(layout, which):
     assert errors[1] < 2e-6 * abs(exact) and errors[1] < max(0.02 * errors[0], 1e-9 * abs(exact))
 
 
+@ROWS_FIRST
 def test_second_derivatives_agree_forward_reverse_and_by_differences(layout):
     of, arguments = energy(*case(layout))
     v, w = directions(arguments, 1), directions(arguments, 2)
@@ -70,6 +77,7 @@ def test_second_derivatives_agree_forward_reverse_and_by_differences(layout):
     assert float(product(forward, w)) == pytest.approx(float(differences), rel=1e-6)
 
 
+@ROWS_FIRST
 def test_third_derivatives_exist(layout):
     of, arguments = energy(*case(layout))
     v = directions(arguments, 1)[0]
@@ -79,6 +87,7 @@ def test_third_derivatives_exist(layout):
     assert third == pytest.approx(back, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_same_through_vmap_and_loops(layout):
     system, state = case(layout)
     of, arguments = energy(system, state)
@@ -91,6 +100,7 @@ def test_the_same_through_vmap_and_loops(layout):
     np.testing.assert_allclose(summed[1], jax.grad(of, 3)(*arguments[:3], sigmas[1]), rtol=1e-9)
 
 
+@ROWS_FIRST
 def test_a_pair_function_of_both_kinds_and_no_parity(layout):
     system, state = case(layout)
     near = system.surroundings(state)
@@ -116,6 +126,7 @@ def test_a_pair_function_of_both_kinds_and_no_parity(layout):
     assert float((at(h) - at(-h)) / (2 * h)) == pytest.approx(float(slope), rel=1e-5)
 
 
+@ROWS_FIRST
 def test_what_a_pair_function_closes_over_is_differentiated(layout):
     system, state = case(layout)
     near = system.surroundings(state)
@@ -124,6 +135,7 @@ def test_what_a_pair_function_closes_over_is_differentiated(layout):
     assert float(jax.grad(fn)(2.0)) == pytest.approx((value - float(fn(0.0))) / 2, rel=1e-12)
 
 
+@ROWS_FIRST
 def test_float32_differs_by_rounding(layout):
     system, state = case(layout)
     exact = system.forces(state)

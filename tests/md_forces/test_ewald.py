@@ -94,6 +94,7 @@ def exclusions() -> wl.md.Exclusions:
     return wl.md.Exclusions.of_pairs(COUNT, [(0, 1)], scaled=[(0, 2), (3, 4)], scale=0.4)
 
 
+@pytest.mark.slow
 def test_neither_the_split_nor_the_cell_matters() -> None:
     """Cutoff and accuracy share the sum between both spaces differently; two cells of a lattice hold the same crystal."""
     sheared = np.array([[1, 0, 0], [1, 1, 0], [-1, 2, 1]]) @ BOX
@@ -135,6 +136,7 @@ def test_excluded_charges_at_one_place() -> None:
         np.testing.assert_allclose(np.asarray(curvature)[0, :, 0, :], second * np.eye(3), rtol=0, atol=1e-4 * abs(second))
 
 
+@pytest.mark.slow
 def test_derivatives_by_positions_charges_and_box() -> None:
     """First and second derivatives along one line through all of them: in reverse, forward, and by differences."""
     system, state = salt(wl.md.Coulomb(2.2, accuracy=1e-13, exclusions=exclusions()))

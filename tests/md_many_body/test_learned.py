@@ -94,6 +94,7 @@ def test_gradients_by_weights(layout):
     assert all(np.any(leaf != 0) for leaf in jax.tree.leaves(gradient.interaction.terms["learned"].module.layers[0]))
 
 
+@pytest.mark.slow
 def test_standardized_features_have_unit_spread():
     x, edges = CASES["periodic"]
     term = network()

@@ -58,6 +58,7 @@ def test_ballistic_particles():
     np.testing.assert_allclose(found.error, 0.0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_brownian_particles():
     """<|x|²> = 6 D t, and errors that fit."""
     diffusion, dt = 0.7, 0.1
@@ -152,6 +153,7 @@ def test_series_of_another_shape_are_refused():
         wl.md.autocorrelation(np.zeros(100), 1.0).integral_to(40.0)
 
 
+@pytest.mark.slow
 def test_under_transformations_and_in_float32():
     x, mass = walk(100, 5)
     eager = wl.md.mean_squared_displacement(x, 0.1, mass=mass).mean
@@ -187,6 +189,7 @@ def test_running_correlations_are_those_of_averaged_series():
         np.testing.assert_allclose(found.blocks[:, k], coarse(series, lag, level), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_running_correlations_of_an_ornstein_uhlenbeck_process():
     series = ornstein_uhlenbeck(0.1, 1.0, 40000, 20, seed=3)
     found = wl.md.RunningCorrelation(20, longest=100).extend(series).result(1.0)

@@ -49,6 +49,7 @@ def test_counts_are_those_of_a_loop_over_all_pairs_and_images(count, periodic, c
     np.testing.assert_array_equal(g.counts(system, state), expected)
 
 
+@pytest.mark.slow
 def test_partial_counts():
     system, state = particles(60, SKEWED)
     r = distances(state, 2.0)
@@ -108,6 +109,7 @@ def test_shares_of_pairs_are_those_of_a_loop():
     np.testing.assert_allclose(g.counts(system, state), expected, rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_derivatives_three_ways():
     system, state = particles(24, SKEWED)
     g = wl.md.RadialDistribution(2.1, 9, smooth=True).sized(system, state)

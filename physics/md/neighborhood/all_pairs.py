@@ -41,16 +41,18 @@ class AllPairs:
         needed = jnp.where(np.asarray(self.periodic), jnp.floor(cutoff / heights + 0.5), 0.0)
         return jnp.all(needed <= np.asarray(self.reach))
 
-    def batches(self) -> bool:
-        """Arrays are small, so that sums are mapped as they are."""
-        return True
-
     def evaluate(
         self, pair: Callable, lists: Sequence[Array], signature: Signature, cutoff: float, operands: Sequence[Array]
     ) -> list[Array]:
         """The sums of a function of one pair, see `sums`."""
         visit = _Visit(self, pair, signature, cutoff)
         return native_or_xla(visit.one_by_one, visit.at_once, *operands)
+
+    def at_once(
+        self, pair: Callable, lists: Sequence[Array], signature: Signature, cutoff: float, operands: Sequence[Array]
+    ) -> list[Array]:
+        """The same as operations on small arrays, which `vmap` makes larger ones."""
+        return _Visit(self, pair, signature, cutoff).at_once(*operands)
 
 
 @dataclass(frozen=True)

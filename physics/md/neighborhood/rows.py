@@ -30,10 +30,6 @@ class Rows:
 
     native: bool = True
 
-    def batches(self) -> bool:
-        """Arrays are large: many sums are made one after the other."""
-        return False
-
     def evaluate(
         self, pair: Callable, lists: Sequence[Array], signature: Signature, cutoff: float, operands: Sequence[Array]
     ) -> list[Array]:
@@ -50,6 +46,11 @@ class Rows:
         if not self.native:
             return xla(*lists, *operands)
         return jax.lax.platform_dependent(*lists, *operands, cpu=native, default=xla)
+
+    def at_once(
+        self, pair: Callable, lists: Sequence[Array], signature: Signature, cutoff: float, operands: Sequence[Array]
+    ) -> None:
+        """Arrays are large: many sums are made one after the other."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from jaxtyping import Array, PyTree
 
 from ....core.lanes.decompositions import DECOMPOSED
 from ....core.lanes.primitive import trace
+from ....core.lanes.width import within_lanes
 from ..box import inverse_edges
 
 
@@ -64,8 +65,10 @@ class Structure(Protocol):
         """The sums of a function of one pair."""
         ...
 
-    def batches(self) -> bool:
-        """Whether `evaluate` may be mapped by `vmap`; otherwise many sums are made one after the other."""
+    def at_once(
+        self, pair: Callable, lists: Sequence[Array], signature: Signature, cutoff: float, operands: Sequence[Array]
+    ) -> list[Array] | None:
+        """The same in a form for `vmap`; None where many sums are better made one after the other."""
         ...
 
 
@@ -318,11 +321,14 @@ def _cotangents(totals: Sequence[bool], own: Sequence, other: Sequence, sums: Se
 
 def _batch(operands, axes, *, program, signature, structure, cutoff):
     bind = functools.partial(sum_p.bind, program=program, signature=signature, structure=structure, cutoff=cutoff)
-    if structure.batches():
-        evaluate = functools.partial(
-            _evaluate, program=program, signature=signature, structure=structure, cutoff=cutoff
-        )
-        out = jax.vmap(evaluate, in_axes=axes)(*operands)
+    begin = _count_lists(operands, signature)
+
+    def mapped(*operands: Array) -> list[Array] | None:
+        return structure.at_once(jaxpr_as_fun(program), operands[:begin], signature, cutoff, operands[begin:])
+
+    # In native code a loop over sums is as fast, and they stay what they are.
+    out = None if within_lanes() else jax.vmap(mapped, in_axes=axes)(*operands)
+    if out is not None:
         return out, [0] * len(out)
     moved = [x if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in zip(operands, axes)]
 
