@@ -110,7 +110,7 @@ def simulate(
         solution = _refuse_invalid_times(solution, t0, ts, dt, controls)
     run = Trajectory(jnp.asarray(ts), solution.states, solution.final, solution.status, solution.stats, solution.event)
     if throw and not traced:  # inside a transformation the status comes back as data
-        raise_if_failed(run.status, remedy=REMEDIES, trajectory=run)
+        raise_if_failed(run.status, remedy=REMEDIES | getattr(system, "remedies", {}), trajectory=run)
     return run
 
 

@@ -12,6 +12,13 @@ from .diffrax_bridge import Diffrax, diffrax_solvers
 from .problems import Solver
 from .symplectic import SCHEMES, Symplectic
 
+THERMOSTATS = {
+    "brownian": "solver=wl.md.Brownian(temperature, friction)",
+    "cell_rescaling": "solver=wl.md.CellRescaling(temperature, pressure, relaxation=..., cell_relaxation=..., compressibility=...)",
+    "langevin": "solver=wl.md.Langevin(temperature, friction)",
+    "nose_hoover": "solver=wl.md.NoseHoover(temperature, relaxation)",
+    "velocity_rescaling": "solver=wl.md.VelocityRescaling(temperature, relaxation)",
+}
 
 def names() -> dict[str, str]:
     """Every solver that can be named, with what it is for."""
@@ -53,4 +60,6 @@ def choose_solver(solver: str | Solver | dfx.AbstractSolver, own: Mapping[str, S
         return Diffrax(diffrax_solvers()[name](), name)
     near = difflib.get_close_matches(name, [*(own or ()), *names()], n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(map(repr, near))}?" if near else "wl.solvers.names() lists them all."
+    if name in THERMOSTATS:
+        hint = f"thermostats have numbers of their own: pass {THERMOSTATS[name]}."
     raise ValueError(f"no solver is named {solver!r}; {hint}")
