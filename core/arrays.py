@@ -12,6 +12,8 @@ from .pytrees import is_differentiable
 
 _Tree = TypeVar("_Tree")
 
+Numbers = ArrayLike | Sequence[Any]  # what becomes an array: one number, an array, a list of numbers or of lists
+
 
 def stack(*components: ArrayLike | Sequence[ArrayLike]) -> Float[Array, "n *shape"]:
     """One array from numbers and arrays, along a new first axis.

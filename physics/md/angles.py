@@ -12,8 +12,9 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, Float, Int
 
+from ...core.arrays import Numbers
 from .bonded import Bonded
 from .exclusions import Rows
 
@@ -38,7 +39,7 @@ class Angles(Bonded):
     size: ClassVar[int] = 3
     rows: ClassVar[str] = "triples"
 
-    def __init__(self, triples: Rows, stiffness: ArrayLike, angle: ArrayLike, *, kind: ArrayLike | None = None):
+    def __init__(self, triples: Rows, stiffness: Numbers, angle: Numbers, *, kind: Numbers | None = None):
         self.declare(triples, kind, stiffness=stiffness, angle=angle)
 
     def potential(self, d: Float[Array, "j 3"], p: Mapping[str, Array]) -> Float[Array, ""]:
@@ -58,7 +59,7 @@ class CosineAngles(Bonded):
     size: ClassVar[int] = 3
     rows: ClassVar[str] = "triples"
 
-    def __init__(self, triples: Rows, stiffness: ArrayLike, *, kind: ArrayLike | None = None):
+    def __init__(self, triples: Rows, stiffness: Numbers, *, kind: Numbers | None = None):
         self.declare(triples, kind, stiffness=stiffness)
 
     def potential(self, d: Float[Array, "j 3"], p: Mapping[str, Array]) -> Float[Array, ""]:
@@ -79,7 +80,7 @@ class CosineSquaredAngles(Bonded):
     size: ClassVar[int] = 3
     rows: ClassVar[str] = "triples"
 
-    def __init__(self, triples: Rows, stiffness: ArrayLike, angle: ArrayLike, *, kind: ArrayLike | None = None):
+    def __init__(self, triples: Rows, stiffness: Numbers, angle: Numbers, *, kind: Numbers | None = None):
         self.declare(triples, kind, stiffness=stiffness, angle=angle)
 
     def potential(self, d: Float[Array, "j 3"], p: Mapping[str, Array]) -> Float[Array, ""]:
@@ -116,11 +117,11 @@ class Dihedrals(Bonded):
     def __init__(
         self,
         quadruples: Rows,
-        stiffness: ArrayLike,
-        multiplicity: ArrayLike,
-        phase: ArrayLike = 0.0,
+        stiffness: Numbers,
+        multiplicity: Numbers,
+        phase: Numbers = 0.0,
         *,
-        kind: ArrayLike | None = None,
+        kind: Numbers | None = None,
     ):
         numbers = np.asarray(multiplicity)
         if numbers.dtype.kind not in "iu" or numbers.min(initial=1) < 1:

@@ -11,8 +11,9 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, Float, Int
 
+from ...core.arrays import Numbers
 from .exclusions import Rows, as_places
 from .pairs import as_parameter
 from .surroundings import Surroundings
@@ -50,7 +51,7 @@ class Bonded(Term):
         if not isinstance(self.places, jax.core.Tracer):
             as_places(self.rows, np.asarray(self.places), self.size, count)
 
-    def declare(self, places: Rows, kind: ArrayLike | None, **parameters: ArrayLike) -> None:
+    def declare(self, places: Rows, kind: Numbers | None, **parameters: Numbers) -> None:
         """Sets all fields; for `__init__` of a subclass. **Raises** `ValueError` for what does not fit together."""
         rows = as_places(self.rows, places, self.size)
         kinds = np.zeros(len(rows), np.int32) if kind is None else np.asarray(kind)
@@ -86,7 +87,7 @@ class Bonds(Bonded):
 
     symbols: ClassVar[tuple[str, ...]] = ("stiffness", "length")
 
-    def __init__(self, pairs: Rows, stiffness: ArrayLike, length: ArrayLike, *, kind: ArrayLike | None = None):
+    def __init__(self, pairs: Rows, stiffness: Numbers, length: Numbers, *, kind: Numbers | None = None):
         self.declare(pairs, kind, stiffness=stiffness, length=length)
 
     def potential(self, d: Float[Array, "j 3"], p: Mapping[str, Array]) -> Float[Array, ""]:
@@ -115,7 +116,7 @@ class MorseBonds(Bonded):
     symbols: ClassVar[tuple[str, ...]] = ("depth", "steepness", "length")
 
     def __init__(
-        self, pairs: Rows, depth: ArrayLike, steepness: ArrayLike, length: ArrayLike, *, kind: ArrayLike | None = None
+        self, pairs: Rows, depth: Numbers, steepness: Numbers, length: Numbers, *, kind: Numbers | None = None
     ):
         self.declare(pairs, kind, depth=depth, steepness=steepness, length=length)
 
@@ -153,12 +154,12 @@ class FeneBonds(Bonded):
     def __init__(
         self,
         pairs: Rows,
-        stiffness: ArrayLike,
-        extension: ArrayLike,
+        stiffness: Numbers,
+        extension: Numbers,
         *,
-        epsilon: ArrayLike = 0.0,
-        sigma: ArrayLike = 1.0,
-        kind: ArrayLike | None = None,
+        epsilon: Numbers = 0.0,
+        sigma: Numbers = 1.0,
+        kind: Numbers | None = None,
     ):
         self.declare(pairs, kind, stiffness=stiffness, extension=extension, epsilon=epsilon, sigma=sigma)
 

@@ -41,8 +41,8 @@ class Box(eqx.Module):
         for name, edge in zip("abc", (a, b, c)):
             if np.ndim(edge):
                 raise ValueError(f"edge {name} of the box has shape {np.shape(edge)}: it must be one number.")
-            if not isinstance(edge, jax.core.Tracer) and not (np.isfinite(edge) and edge > 0):
-                raise ValueError(f"edge {name} of the box is {float(edge):.6g}: it must be a positive number.")
+            if not isinstance(edge, jax.core.Tracer) and not 0 < (length := float(np.asarray(edge))) < np.inf:
+                raise ValueError(f"edge {name} of the box is {length:.6g}: it must be a positive number.")
         return Box.triclinic(jnp.diag(jnp.stack([_as_float(edge) for edge in (a, b, c)])), periodic)
 
     @staticmethod

@@ -12,8 +12,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, Float, Int
 
+from ...core.arrays import Numbers
 from .exclusions import as_places
 from .pairs import as_parameter
 from .surroundings import Surroundings
@@ -50,7 +51,7 @@ class UniformForce(External):
 
     force: Float[Array, "3"]
 
-    def __init__(self, force: ArrayLike, *, which: ArrayLike | None = None):
+    def __init__(self, force: Numbers, *, which: Numbers | None = None):
         self.force, self.which = as_vector(force, "force"), as_which(which)
 
     def potential(self, x: Float[Array, "3"], charge: Float[Array, ""]) -> Float[Array, ""]:
@@ -63,7 +64,7 @@ class ElectricField(External):
 
     field: Float[Array, "3"]
 
-    def __init__(self, field: ArrayLike, *, which: ArrayLike | None = None):
+    def __init__(self, field: Numbers, *, which: Numbers | None = None):
         self.field, self.which = as_vector(field, "field"), as_which(which)
 
     def potential(self, x: Float[Array, "3"], charge: Float[Array, ""]) -> Float[Array, ""]:
@@ -80,7 +81,7 @@ class HarmonicTrap(External):
     stiffness: Float[Array, "..."]
     center: Float[Array, "3"]
 
-    def __init__(self, stiffness: ArrayLike, center: ArrayLike = (0.0, 0.0, 0.0), *, which: ArrayLike | None = None):  # type: ignore[assignment]
+    def __init__(self, stiffness: Numbers, center: Numbers = (0.0, 0.0, 0.0), *, which: Numbers | None = None):
         self.stiffness = as_parameter(stiffness, "stiffness")
         if self.stiffness.shape not in ((), (3,)):
             raise ValueError(f"stiffness has shape {self.stiffness.shape}: give one number, or three, for x, y and z.")
@@ -111,13 +112,13 @@ class Wall93(External):
 
     def __init__(
         self,
-        epsilon: ArrayLike,
-        sigma: ArrayLike,
+        epsilon: Numbers,
+        sigma: Numbers,
         *,
-        point: ArrayLike,
-        normal: ArrayLike,
+        point: Numbers,
+        normal: Numbers,
         cutoff: float | None = None,
-        which: ArrayLike | None = None,
+        which: Numbers | None = None,
     ):
         self.epsilon, self.sigma = as_parameter(epsilon, "epsilon"), as_parameter(sigma, "sigma")
         self.point, self.normal = as_vector(point, "point"), as_vector(normal, "normal")
@@ -162,9 +163,9 @@ class Field(External):
     def __init__(
         self,
         function: Callable[[Array, dict[str, Array]], Array],
-        parameters: Mapping[str, ArrayLike],
+        parameters: Mapping[str, Numbers],
         *,
-        which: ArrayLike | None = None,
+        which: Numbers | None = None,
     ):
         if not callable(function):
             raise TypeError(f"function has type {type(function).__name__}: write lambda x, p: ..., of a position and parameters.")
@@ -180,7 +181,7 @@ class Field(External):
         return self.function(x, {name: value.astype(x.dtype) for name, value in self.values.items()})
 
 
-def as_vector(value: ArrayLike, name: str) -> Array:
+def as_vector(value: Numbers, name: str) -> Array:
     """Three numbers. **Raises** `ValueError` for anything else."""
     array = as_parameter(value, name)
     if array.shape != (3,):
@@ -188,7 +189,7 @@ def as_vector(value: ArrayLike, name: str) -> Array:
     return array
 
 
-def as_which(which: ArrayLike | None, count: int | None = None) -> Array | None:
+def as_which(which: Numbers | None, count: int | None = None) -> Array | None:
     """Numbers of particles, or None for all. **Raises** `ValueError` for numbers that there are not, and for one twice."""
     if which is None:
         return None

@@ -8,8 +8,9 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
+from ...core.arrays import Numbers
 from .exclusions import Exclusions
 from .pairs import PairPotential, as_parameter
 from .surroundings import Surroundings
@@ -39,8 +40,8 @@ class LennardJones(PairPotential):
 
     def __init__(
         self,
-        epsilon: ArrayLike,
-        sigma: ArrayLike,
+        epsilon: Numbers,
+        sigma: Numbers,
         cutoff: float,
         *,
         shape: str = "cut",

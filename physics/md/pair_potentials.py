@@ -8,8 +8,9 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
+from ...core.arrays import Numbers
 from .exclusions import Exclusions
 from .pairs import PairPotential, as_parameter
 from .surroundings import Surroundings
@@ -41,9 +42,9 @@ class Morse(PairPotential):
 
     def __init__(
         self,
-        depth: ArrayLike,
-        steepness: ArrayLike,
-        length: ArrayLike,
+        depth: Numbers,
+        steepness: Numbers,
+        length: Numbers,
         cutoff: float,
         *,
         shape: str = "cut",
@@ -91,9 +92,9 @@ class Buckingham(PairPotential):
 
     def __init__(
         self,
-        repulsion: ArrayLike,
-        length: ArrayLike,
-        dispersion: ArrayLike,
+        repulsion: Numbers,
+        length: Numbers,
+        dispersion: Numbers,
         cutoff: float,
         *,
         shape: str = "cut",
@@ -137,11 +138,11 @@ class SoftSphere(PairPotential):
 
     def __init__(
         self,
-        epsilon: ArrayLike,
-        sigma: ArrayLike,
+        epsilon: Numbers,
+        sigma: Numbers,
         cutoff: float,
         *,
-        exponent: ArrayLike = 2.0,
+        exponent: Numbers = 2.0,
         mixing: str | Mapping[str, str] | None = None,
         exclusions: Exclusions | None = None,
     ):
@@ -187,8 +188,8 @@ class Yukawa(PairPotential):
 
     def __init__(
         self,
-        strength: ArrayLike,
-        kappa: ArrayLike,
+        strength: Numbers,
+        kappa: Numbers,
         cutoff: float,
         *,
         shape: str = "cut",
@@ -205,7 +206,7 @@ class Yukawa(PairPotential):
         return p["strength"] * jnp.exp(-p["kappa"] * r) / r
 
 
-def as_length(value: ArrayLike, name: str) -> Array:
+def as_length(value: Numbers, name: str) -> Array:
     """A parameter by which others are divided. **Raises** `ValueError` where it is not positive, and as `as_parameter`."""
     array = as_parameter(value, name)
     if not isinstance(array, jax.core.Tracer) and not (np.asarray(array) > 0).all():

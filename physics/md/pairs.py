@@ -22,8 +22,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
+from ...core.arrays import Numbers
 from ...core.precision import default_float
 from .exclusions import Exclusions, weighted
 from .surroundings import Surroundings
@@ -147,7 +148,7 @@ MIXING: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-def as_parameter(value: ArrayLike, name: str, table: bool = True) -> Array:
+def as_parameter(value: Numbers, name: str, table: bool = True) -> Array:
     """A parameter as an array of floats.
 
     **Raises** `ValueError` for a value that is not finite, and where it is a `table` of pairs that is not symmetric.

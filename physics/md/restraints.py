@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, Float, Int
 
+from ...core.arrays import Numbers
 from .bonded import Bonded
 from .exclusions import Rows
 from .fields import as_which
@@ -30,7 +31,7 @@ class PositionRestraints(Term):
     reference: Float[Array, "m 3"]
     which: Int[Array, " m"] | None
 
-    def __init__(self, stiffness: ArrayLike, reference: ArrayLike, *, which: ArrayLike | None = None):
+    def __init__(self, stiffness: Numbers, reference: Numbers, *, which: Numbers | None = None):
         self.which = as_which(which)
         self.reference, self.stiffness = as_parameter(reference, "reference", table=False), as_parameter(stiffness, "stiffness")
         count = self.reference.shape[0] if self.which is None else self.which.shape[0]
@@ -74,11 +75,11 @@ class DistanceRestraints(Bonded):
     def __init__(
         self,
         pairs: Rows,
-        stiffness: ArrayLike,
-        longest: ArrayLike,
-        shortest: ArrayLike = 0.0,
+        stiffness: Numbers,
+        longest: Numbers,
+        shortest: Numbers = 0.0,
         *,
-        kind: ArrayLike | None = None,
+        kind: Numbers | None = None,
     ):
         self.declare(pairs, kind, stiffness=stiffness, longest=longest, shortest=shortest)
 

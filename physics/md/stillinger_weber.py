@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
+from ...core.arrays import Numbers
 from .many_body import ManyBody, as_range, as_table, of_kind, products
 from .surroundings import Surroundings
 from .units import Units
@@ -64,17 +65,17 @@ class StillingerWeber(ManyBody):
 
     def __init__(
         self,
-        epsilon: ArrayLike,
-        sigma: ArrayLike,
+        epsilon: Numbers,
+        sigma: Numbers,
         *,
-        A: ArrayLike,
-        B: ArrayLike,
-        p: ArrayLike,
-        q: ArrayLike,
-        a: ArrayLike,
-        gamma: ArrayLike,
-        strength: ArrayLike,
-        cosine: ArrayLike = -1 / 3,
+        A: Numbers,
+        B: Numbers,
+        p: Numbers,
+        q: Numbers,
+        a: Numbers,
+        gamma: Numbers,
+        strength: Numbers,
+        cosine: Numbers = -1 / 3,
         cutoff: float | None = None,
     ):
         given = dict(epsilon=epsilon, sigma=sigma, A=A, B=B, p=p, q=q, a=a, gamma=gamma, strength=strength, cosine=cosine)

@@ -19,7 +19,7 @@ from ...solvers.problems import InitialValueProblem
 from ...solvers.signals import Signal
 from ...solvers.verlet import VelocityVerlet
 from .box import Box
-from .neighborhood import SPARE, AllPairs, Capacity, RowLists, pairs_of_few, plan, search, still_right
+from .neighborhood import SPARE, AllPairs, BoxTooSmall, Capacity, RowLists, pairs_of_few, plan, search, still_right
 from .species import kinds_of, of_species
 from .state import State, make_state
 from .surroundings import Surroundings
@@ -133,7 +133,7 @@ class System(Parametrized):
             )
         self._check_charges()
         if traced[0] or reach == 0 or not np.isfinite(np.asarray(state.position)).all():
-            capacity = pairs or AllPairs(count, state.box.periodic, (0, 0, 0))
+            capacity: AllPairs | Capacity = pairs or AllPairs(count, state.box.periodic, (0, 0, 0))
         else:
             before = self.capacity if isinstance(self.capacity, Capacity) else None
             capacity = plan(np.asarray(state.position), state.box, reach, reach + self.skin, before, spare or SPARE)
@@ -145,7 +145,10 @@ class System(Parametrized):
         """This system with more room than it has, for states like one in which it was too little; None if more is no help."""
         # A step that was not made may need more room than the state before it.
         larger = (self.sized(state, spare) for spare in (SPARE, 1.5, 2.0, 4.0))
-        return next((s for s in larger if jax.tree.structure(s) != jax.tree.structure(self)), None)  # type: ignore[operator]
+        try:
+            return next((s for s in larger if jax.tree.structure(s) != jax.tree.structure(self)), None)  # type: ignore[operator]
+        except BoxTooSmall:
+            return None
 
     def _check_charges(self) -> None:
         if not isinstance(self.charge, jax.core.Tracer) and not isinstance(self.kind, jax.core.Tracer):

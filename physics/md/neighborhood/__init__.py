@@ -1,8 +1,19 @@
 """Who is near whom: all pairs of few particles, rows of neighbors of many, and sums over them."""
 
 from .all_pairs import AllPairs
-from .capacity import SPARE, pairs_of_few, plan
+from .capacity import SPARE, BoxTooSmall, pairs_of_few, plan
 from .search import Capacity, RowLists, search, still_right
 from .sums import sum_over_neighbors
 
-__all__ = ["SPARE", "AllPairs", "Capacity", "RowLists", "pairs_of_few", "plan", "search", "still_right", "sum_over_neighbors"]
+__all__ = [
+    "SPARE",
+    "AllPairs",
+    "BoxTooSmall",
+    "Capacity",
+    "RowLists",
+    "pairs_of_few",
+    "plan",
+    "search",
+    "still_right",
+    "sum_over_neighbors",
+]

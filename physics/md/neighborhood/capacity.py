@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -15,6 +16,7 @@ from .search import PARTS, Capacity, row_capacity
 # All pairs are taken up to so many particles, or pairs with images of one particle. Rows pay later.
 MOST_PARTICLES_IN_PAIRS = 128
 MOST_PAIRS_OF_ONE = 1024
+MOST_PLACES = 5e7
 SPARE = 1.3  # times the neighbors of now: a crystal that melts has particles with a fifth more
 STEPS_OF_SIZES = 4  # sizes grow by factors of 2^(1/4), so that like states share their compiled programs
 
@@ -34,6 +36,7 @@ def plan(
     periodic = np.array(box.periodic)
     n = len(position)
     margin = reach / heights
+    _refuse_tiny(n, reach, heights, periodic)
     inside = position @ inverse
     inside = inside - np.where(periodic, np.floor(inside), 0.0)
     counts, table = _count_images(inside, margin, periodic)
@@ -44,9 +47,9 @@ def plan(
     # No more cells than twice the places: space that is mostly empty is divided more coarsely.
     cells = np.maximum(np.floor(cells / max(1.0, (np.prod(cells) / (2 * counts[-1])) ** (1 / 3))), 1.0)
     found = Capacity(
-        images=tuple(max(1, math.ceil(1.02 * m)) if p else 0 for m, p in zip(margin, periodic)),
-        room=tuple(_with_spread(more - less, spare) if p else 0 for less, more, p in zip([n, *counts], counts, periodic)),
-        cells=tuple(int(c) for c in cells),
+        images=_three(max(1, math.ceil(1.02 * m)) if p else 0 for m, p in zip(margin, periodic)),
+        room=_three(_with_spread(more - less, spare) if p else 0 for less, more, p in zip([n, *counts], counts, periodic)),
+        cells=_three(int(c) for c in cells),
         row=row_capacity(_rounded(spare * int(neighbors))),
     )
     return found if before is None else _larger(found, before)
@@ -56,9 +59,27 @@ def pairs_of_few(count: int, box: Box, cutoff: float) -> AllPairs | None:
     """All pairs of particles that are few enough for that, wherever they are in a box; None for more."""
     heights = 1 / np.linalg.norm(np.linalg.inv(np.asarray(box.vectors, np.float64)), axis=0)
     # Two places are from -1/2 to 1/2 apart; some room for boxes that shrink, for then a run must begin anew.
-    near = tuple(math.floor(cutoff / h * 1.02 + 0.5) if p else 0 for h, p in zip(heights, box.periodic))
+    near = _three(math.floor(cutoff / h * 1.02 + 0.5) if p else 0 for h, p in zip(heights, box.periodic))
     pairs = count * math.prod(2 * k + 1 for k in near)
     return AllPairs(count, box.periodic, near) if count <= MOST_PARTICLES_IN_PAIRS and pairs <= MOST_PAIRS_OF_ONE else None
+
+
+class BoxTooSmall(ValueError):
+    """So many images of particles lie within reach of each other that no memory holds them."""
+
+
+def _refuse_tiny(count: int, reach: float, heights: np.ndarray, periodic: np.ndarray) -> None:
+    places = count * np.prod(1 + 2 * np.where(periodic, reach / heights, 0.0))
+    if places > MOST_PLACES:
+        raise BoxTooSmall(
+            f"lists of neighbors look {reach:.6g} far in a box of heights {', '.join(f'{h:.6g}' for h in heights)}, so that they "
+            f"would hold {places:.2g} images: give a larger box or a smaller cutoff."
+        )
+
+
+def _three(values: Iterable[int]) -> tuple[int, int, int]:
+    a, b, c = values
+    return a, b, c
 
 
 def _count_images(inside: np.ndarray, margin: np.ndarray, periodic: np.ndarray) -> tuple[list[int], np.ndarray]:
@@ -92,5 +113,5 @@ def _rounded(count: float) -> int:
 
 
 def _larger(a: Capacity, b: Capacity) -> Capacity:
-    both = lambda x, y: tuple(max(p, q) for p, q in zip(x, y))
+    both = lambda x, y: _three(max(p, q) for p, q in zip(x, y))
     return Capacity(both(a.images, b.images), both(a.room, b.room), a.cells, max(a.row, b.row))
