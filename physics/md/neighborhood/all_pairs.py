@@ -94,19 +94,18 @@ class _Visit:
         return jnp.where(np.asarray(self.structure.periodic), cells, 0.0)
 
     def one_by_one(self, *operands: Array) -> list[Array]:
-        """Pair after pair, in loops whose places are the same in all lanes; one side only where results have a parity."""
+        """Pair after pair, in a loop whose places are the same in all lanes; one side only where results have a parity."""
         n, signature = self.structure.count, self.signature
         xs, hs, data, shared = signature.operands(operands)
         inverse = inverse_edges(hs[0])
         images = jnp.asarray(self.structure.images.astype(xs[0].dtype))
         xs, data = [_in_memory(x) for x in xs], [_in_memory(x) for x in data]
-        at = lambda x, i: jax.lax.dynamic_index_in_dim(x, i, keepdims=False)
         both = 0 not in signature.parities
 
-        def of_pair(i: Array, j: Array, here: Sequence, own: Sequence) -> list[Array]:
-            between = [at(x, j) - a for x, a in zip(xs, here)]
+        def of_pair(i: Array, j: Array) -> list[Array]:
+            between = [_at(x, j) - _at(x, i) for x in xs]
             cells = self._nearest(between[0], inverse)
-            other = [at(x, j) for x in data]
+            own, other = [_at(x, i) for x in data], [_at(x, j) for x in data]
 
             def image(k: Array | int) -> list[Array]:
                 d = [b + (images[k] - cells) @ h for b, h in zip(between, hs)]
@@ -115,39 +114,34 @@ class _Visit:
             add = lambda k, sums: [a + b for a, b in zip(sums, image(k))]
             return image(0) if len(images) == 1 else jax.lax.fori_loop(0, len(images), add, zeros)
 
-        def of_particle(i: Array, sums: list[Array]) -> list[Array]:
-            here, own = [at(x, i) for x in xs], [at(x, i) for x in data]
+        def once(k: Array, sums: list[Array], pairs: np.ndarray, sides: bool) -> list[Array]:
+            i, j = (jnp.asarray(place)[k] for place in pairs)
+            found = zip(sums, of_pair(i, j), signature.totals, signature.parities)
+            return [_added(s, y, i, j, total, parity if sides else 0) for s, y, total, parity in found]
 
-            def with_other(j: Array, carry: tuple[list, list]) -> tuple[list, list]:
-                mine, sums = carry
-                values = of_pair(i, j, here, own)
-                return [a + b for a, b in zip(mine, values)], self._other_side(j, values, sums) if both else sums
-
-            # Images of a particle itself are met from both sides.
-            begin = of_pair(i, i, here, own) if both and len(images) > 1 else zeros
-            weight = [1.0 + parity if total and both else 1.0 for total, parity in zip(signature.totals, signature.parities)]
-            mine, sums = jax.lax.fori_loop(i + 1 if both else 0, n, with_other, (zeros, sums))
-            mine = [w * a + b for w, a, b in zip(weight, mine, begin)]
-            return [
-                s + a if total else s.at[i].add(a) for s, a, total in zip(sums, mine, signature.totals)
-            ]
-
-        one, first = [at(x, 0) for x in xs], [at(x, 0) for x in data]
+        one, first = [_at(x, 0) for x in xs], [_at(x, 0) for x in data]
         shapes = jax.eval_shape(lambda: list(self.pair(*one, *first, *first, *shared)))
         zeros = [jnp.zeros(s.shape, s.dtype) for s in shapes]
-        begin = [
-            z if total else _in_memory(jnp.zeros((n, *z.shape), z.dtype)) for z, total in zip(zeros, signature.totals)
-        ]
-        sums = jax.lax.fori_loop(0, n, of_particle, begin)
+        sums = [z if total else _in_memory(jnp.zeros((n, *z.shape), z.dtype)) for z, total in zip(zeros, signature.totals)]
+        # Images of a particle itself are met from both sides.
+        alone = np.array([np.arange(n)] * 2, np.int32)
+        different = np.array(np.triu_indices(n, 1) if both else np.nonzero(~np.eye(n, dtype=bool)), np.int32)
+        for pairs, sides in ((different, both), *([(alone, False)] if len(images) > 1 else [])):
+            sums = jax.lax.fori_loop(0, pairs.shape[1], functools.partial(once, pairs=pairs, sides=sides), sums)
         return [s if total else s[:n] for s, total in zip(sums, signature.totals)]
 
-    def _other_side(self, j: Array, values: Sequence[Array], sums: Sequence[Array]) -> list[Array]:
-        """What the other particle of a pair finds, by the parities of results."""
-        signature = self.signature
-        return [
-            s if total else s.at[j].add(parity * y)
-            for s, y, total, parity in zip(sums, values, signature.totals, signature.parities)
-        ]
+
+def _at(x: Array, i: Array | int) -> Array:
+    return x.at[i].get(mode="promise_in_bounds")
+
+
+def _added(total: Array, y: Array, i: Array, j: Array, is_total: bool, parity: int) -> Array:
+    """A sum with what a pair brings to particle i, and by its parity to particle j."""
+    if is_total:
+        return total + (1 + parity) * y
+    put = lambda total, y, k: jax.lax.dynamic_update_index_in_dim(total, _at(total, k) + y, k, 0)
+    total = put(total, y, i)
+    return put(total, parity * y, j) if parity else total
 
 
 def _in_memory(x: Array) -> Array:
