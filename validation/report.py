@@ -32,15 +32,20 @@ class Row:
     checks: Sequence[Check] = ()
     facts: Mapping[str, str | int | float] = field(default_factory=dict)  # column heading -> for information
     failure: str | None = None
+    skipped: str | None = None  # why nothing could be checked here, where that is no fault
 
     @property
     def passed(self) -> bool:
-        """Whether there are checks and all of them passed."""
+        """Whether there are checks and all of them passed, or the row was skipped."""
+        if self.skipped is not None:
+            return True
         return self.failure is None and bool(self.checks) and all(check.passed for check in self.checks)
 
     @property
     def verdict(self) -> str:
-        """`ok`, or `FAILED` with the reason."""
+        """`ok`, or `FAILED` or `skipped` with the reason."""
+        if self.skipped is not None:
+            return f"skipped: {self.skipped}"
         if self.failure is not None:
             return f"FAILED: {self.failure}"
         if not self.checks:
@@ -59,8 +64,8 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether there are rows and all of them passed."""
-        return bool(self.rows) and all(row.passed for row in self.rows)
+        """Whether something was checked and all rows passed."""
+        return any(row.skipped is None for row in self.rows) and all(row.passed for row in self.rows)
 
     def __str__(self) -> str:
         facts = list(dict.fromkeys(key for row in self.rows for key in row.facts))
@@ -87,7 +92,8 @@ class Report:
         ]
         failed = sum(not row.passed for row in self.rows)
         count = f"{len(self.rows)} problem{'s' if len(self.rows) != 1 else ''}"
-        summary = f"{count}, {'all ok' if not failed else f'{failed} FAILED'}"
+        skipped = sum(row.skipped is not None for row in self.rows)
+        summary = f"{count}, {'all ok' if not failed else f'{failed} FAILED'}{f', {skipped} skipped' if skipped else ''}"
         return "\n".join([self.title, "", *table, "", summary, *(["", *self.notes] if self.notes else [])])
 
     def _is_text(self, key: str) -> bool:

@@ -54,3 +54,10 @@ def test_json_holds_every_number_and_no_nan():
     assert [row["passed"] for row in read["rows"]] == [True, False, False]
     assert read["rows"][0]["checks"] == [{"quantity": "state", "error": 1e-9, "tolerance": 1e-7, "passed": True}]
     assert read["rows"][0]["steps"] == 12 and read["rows"][2]["checks"][0]["error"] is None
+
+
+def test_skipped_rows_are_no_failure_and_alone_no_success():
+    skipped = Row("data", skipped="data.csv is not there")
+    report = Report("Title", [GOOD, skipped])
+    assert report.passed and not Report("Title", [skipped]).passed
+    assert skipped.verdict == "skipped: data.csv is not there" and "2 problems, all ok, 1 skipped" in str(report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -11,12 +12,21 @@ from typing import Any
 from .failure import Failed, WrongInput, near
 from .output import Output
 
+MOLECULES = {
+    "md": "md_published",
+    "md-forces": "md_forces",
+    "md-laws": "md_laws",
+    "md-ensembles": "md_ensembles",
+    "md-states": "md_states",
+}
 EXAMPLE = """examples:
   worldline validate ode --out out/validation
   worldline validate ode --only lorenz robertson
   worldline validate rigid --only ant humanoid
   worldline validate rigid-runs
   worldline validate rigid-laws
+  worldline validate md
+  worldline validate md-states --only "nve, density 0.84"
 """
 
 
@@ -31,9 +41,10 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "engine",
-        choices=("ode", "rigid", "rigid-runs", "rigid-laws"),
+        choices=("ode", "rigid", "rigid-runs", "rigid-laws", *MOLECULES),
         help="differential equations beside SciPy; rigid bodies beside MuJoCo, their forces (rigid) and their motion with "
-        "contact (rigid-runs); and beside conservation laws (rigid-laws)",
+        "contact (rigid-runs); and beside conservation laws (rigid-laws); molecules beside published numbers (md), LAMMPS and "
+        "OpenMM (md-forces), laws of motion (md-laws), distributions (md-ensembles), equations of state (md-states)",
     )
     parser.add_argument("--only", nargs="+", metavar="PROBLEM", help="these problems or models (default: all)")
     parser.add_argument(
@@ -74,6 +85,9 @@ def _engine(name: str) -> tuple[Callable[..., Any], Sequence[str], str]:
 
         chosen = rigid_vs_mujoco if name == "rigid" else rigid_runs_vs_mujoco
         return chosen.validate, rigid_vs_mujoco.MODELS, f"there are {', '.join(rigid_vs_mujoco.MODELS)}"
+    if name in MOLECULES:
+        module = importlib.import_module(f"..validation.{MOLECULES[name]}", __package__)
+        return module.validate, module.PROBLEMS, f"there are {'; '.join(module.PROBLEMS)}"
     if name == "rigid-laws":
         from ..validation import rigid_laws
 
