@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float
 from ....core.lanes.arrays import REGISTER_ELEMENTS
 from ....core.lanes.width import native_or_xla
 from ..box import inverse_edges
-from .sums import Signature
+from .pair_programs import Signature
 
 
 @dataclass(frozen=True)

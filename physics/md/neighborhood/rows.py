@@ -18,7 +18,7 @@ from jaxtyping import Array
 from ....core.lanes.transform import lanes
 from ....core.lanes.width import any_lane
 from .all_pairs import masked
-from .sums import Signature
+from .pair_programs import Signature
 
 AT_ONCE = 4  # neighbors that a step of the loop of a row reads
 ROWS_IN_A_CHUNK = 256  # on XLA: arrays of a chunk fit the cache

@@ -17,12 +17,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun
+from jax.extend.core import Primitive, jaxpr_as_fun
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, PyTree
 
@@ -30,30 +29,7 @@ from ....core.lanes.decompositions import DECOMPOSED
 from ....core.lanes.primitive import trace
 from ....core.lanes.width import within_lanes
 from ..box import inverse_edges
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What the arguments of a pair function are, in order, and its results.
-
-    Arguments: `displacements` vectors [3], `data` of the particle itself, the same of the other one, `shared` numbers.
-    """
-
-    displacements: int
-    data: int
-    shared: int
-    totals: tuple[bool, ...]  # which results are summed over all particles too
-    parities: tuple[int, ...]  # of the results: +1, -1, 0 for none
-
-    def split(self, values: Sequence[Any]) -> tuple[list, list, list, list]:
-        """Arguments of the pair function by what they are: displacements, own data, other data, shared."""
-        a, b = self.displacements, self.data
-        return list(values[:a]), list(values[a : a + b]), list(values[a + b : a + 2 * b]), list(values[a + 2 * b :])
-
-    def operands(self, values: Sequence[Any]) -> tuple[list, list, list, list]:
-        """Operands of the sum by what they are: positions [n, 3], edges of the box [3, 3], data [n, ...], shared."""
-        a, b = 2 * self.displacements, self.data
-        return list(values[:a:2]), list(values[1:a:2]), list(values[a : a + b]), list(values[a + b :])
+from .pair_programs import Signature, constants_last, only, tangent_program, transposed_program
 
 
 class Structure(Protocol):
@@ -94,7 +70,7 @@ def sum_over_neighbors(
     each = [jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in data_leaves]
     one = jax.ShapeDtypeStruct((3,), position.dtype)
     program, constants = trace(pair, [one, *each, *each, *(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in shared_leaves)])
-    program = _constants_last(program, len(constants))
+    program = constants_last(program, len(constants))
     results = len(program.jaxpr.outvars)
     signature = Signature(1, len(each), len(shared_leaves) + len(constants), (total,) * results, (parity,) * results)
     out = sum_p.bind(
@@ -102,17 +78,6 @@ def sum_over_neighbors(
         structure=structure, cutoff=cutoff,
     )  # fmt: skip
     return jax.tree.unflatten(kept[0], out)
-
-
-@functools.lru_cache(maxsize=512)
-def _constants_last(program: ClosedJaxpr, count: int) -> ClosedJaxpr:
-    """A program with its first `count` arguments after the others."""
-    if not count:
-        return program
-    avals = [v.aval for v in program.jaxpr.invars]
-    call = jaxpr_as_fun(program)
-    split = len(avals) - count
-    return jax.make_jaxpr(lambda *v: call(*v[split:], *v[:split]))(*avals[count:], *avals[:count])
 
 
 sum_p = Primitive("sum_over_neighbors")
@@ -161,46 +126,12 @@ def _jvp(primals, tangents, *, program, signature, structure, cutoff):
     dx, dh, ddata, dshared = signature.operands(given)
     px, ph, pdata, pshared = signature.operands(primals[begin:])
     moved = [y for x, h, a in zip(dx, dh, pairs) if a for y in (ad.instantiate_zeros(x), ad.instantiate_zeros(h))]
-    tangent_program, further = _tangent_program(program, signature, active)
+    pushing, further = tangent_program(program, signature, active)
     pushed = sum_p.bind(
-        *primals[:begin], *(y for x, h in zip(px, ph) for y in (x, h)), *moved, *pdata, *_only(ddata, data), *pshared,
-        *_only(dshared, shared), program=tangent_program, signature=further, structure=structure, cutoff=cutoff,
+        *primals[:begin], *(y for x, h in zip(px, ph) for y in (x, h)), *moved, *pdata, *only(ddata, data), *pshared,
+        *only(dshared, shared), program=pushing, signature=further, structure=structure, cutoff=cutoff,
     )  # fmt: skip
     return out, pushed
-
-
-def _only(values: Sequence[Any], chosen: Sequence[bool]) -> list[Any]:
-    return [value for value, flag in zip(values, chosen) if flag]
-
-
-@functools.lru_cache(maxsize=512)
-def _tangent_program(
-    program: ClosedJaxpr, signature: Signature, active: tuple[tuple[bool, ...], ...]
-) -> tuple[ClosedJaxpr, Signature]:
-    """The pair function of the tangents; tangents follow the primal arguments of their kind."""
-    moving, changing, tuned = active
-    flags = [*moving, *changing, *changing, *tuned]
-    further = replace(
-        signature, displacements=signature.displacements + sum(moving), data=signature.data + sum(changing),
-        shared=signature.shared + sum(tuned),
-    )  # fmt: skip
-    sizes = (signature.displacements, signature.data, signature.data, signature.shared)
-
-    def push(*values: Array) -> list[Array]:
-        groups = further.split(values)
-        primals = [x for group, size in zip(groups, sizes) for x in group[:size]]
-        tangents = iter([x for group, size in zip(groups, sizes) for x in group[size:]])
-
-        def along(*moved: Array) -> list[Array]:
-            rest = iter(moved)
-            return jaxpr_as_fun(program)(*(next(rest) if flag else x for x, flag in zip(primals, flags)))
-
-        return jax.jvp(along, _only(primals, flags), list(tangents))[1]
-
-    avals = signature.split([v.aval for v in program.jaxpr.invars])
-    chosen = (moving, changing, changing, tuned)
-    inputs = [aval for group, flags_ in zip(avals, chosen) for aval in (*group, *_only(group, flags_))]
-    return jax.make_jaxpr(push)(*inputs), further
 
 
 def _transpose(cotangents, *operands, program, signature, structure, cutoff):
@@ -209,9 +140,9 @@ def _transpose(cotangents, *operands, program, signature, structure, cutoff):
     xs, hs, data, shared = signature.operands(given)
     unknown = signature.operands([ad.is_undefined_primal(x) for x in given])
     linear = (tuple(x or h for x, h in zip(*unknown[:2])), tuple(unknown[2]), tuple(unknown[3]))
-    needs_edges = tuple(_only(unknown[1], linear[0]))
+    needs_edges = tuple(only(unknown[1], linear[0]))
     used = tuple(type(c) is not ad.Zero for c in cotangents)
-    pull, further = _transposed_program(program, signature, linear, needs_edges, used)
+    pull, further = transposed_program(program, signature, linear, needs_edges, used)
     rows = [c for c, u, total in zip(cotangents, used, signature.totals) if u and not total]
     sums = [c for c, u, total in zip(cotangents, used, signature.totals) if u and total]
     known = lambda values, flags: [value for value, flag in zip(values, flags) if not flag]
@@ -225,7 +156,7 @@ def _transpose(cotangents, *operands, program, signature, structure, cutoff):
     out_x, out_h = [], []
     moved = [next(pulled) for flag in linear[0] if flag]
     strained = [next(pulled) for flag in needs_edges if flag]
-    edges = _edges(xs[0], hs[0], _only(moved, needs_edges), strained) if strained else []
+    edges = _edges(xs[0], hs[0], only(moved, needs_edges), strained) if strained else []
     places, corners = iter(moved), iter(edges)
     for flag, x_unknown, h_unknown in zip(linear[0], *unknown[:2]):
         x = next(places) if flag else None
@@ -243,80 +174,6 @@ def _edges(x: Array, h: Array, moved: Sequence[Array], strained: Sequence[Array]
     """
     inverse = inverse_edges(h)
     return [inverse.T @ (strain - x.T @ place) for place, strain in zip(moved, strained)]
-
-
-@functools.lru_cache(maxsize=512)
-def _transposed_program(
-    program: ClosedJaxpr, signature: Signature, linear: tuple[tuple[bool, ...], ...], needs_edges: tuple[bool, ...],
-    used: tuple[bool, ...],
-) -> tuple[ClosedJaxpr, Signature]:  # fmt: skip
-    """The pair function of what its linear arguments receive, by both roles of a particle.
-
-    Cotangents c of rows are data, those of totals are shared. Results: for each linear displacement what the position
-    receives, the strain d_0 (x) q for those whose box edges ask for it, then linear data, then linear shared numbers.
-    """
-    moving, changing, tuned = linear
-    avals = signature.split([v.aval for v in program.jaxpr.invars])
-    flags = [*moving, *changing, *changing, *tuned]
-    targets = [v.aval for v, u in zip(program.jaxpr.outvars, used) if u]
-    totals, parities = _only(signature.totals, used), _only(signature.parities, used)
-    in_rows, in_sums = _chosen(targets, totals, False), _chosen(targets, totals, True)
-    fixed = [[a for a, f in zip(group, fl) if not f] for group, fl in zip(avals, (moving, changing, changing, tuned))]
-    further_in = (len(fixed[0]), len(fixed[1]) + len(in_rows), len(fixed[3]) + len(in_sums))
-
-    def transposed(known: Sequence[Array], c: Sequence[Array]) -> list[list[Array]]:
-        """What displacements, own data, other data and shared numbers receive from one pair."""
-
-        def along(*moved: Array) -> list[Array]:
-            rest, firm = iter(moved), iter(known)
-            results = jaxpr_as_fun(program)(*(next(rest) if flag else next(firm) for flag in flags))
-            return _only(results, used)
-
-        received = jax.linear_transpose(along, *_only([a for g in avals for a in g], flags))(list(c))
-        sizes = (sum(moving), sum(changing), sum(changing), sum(tuned))
-        starts = [sum(sizes[:k]) for k in range(5)]
-        return [list(received[a:b]) for a, b in zip(starts, starts[1:])]
-
-    def pull(*values: Array) -> list[Array]:
-        d, own, other, rest = replace(
-            signature, displacements=further_in[0], data=further_in[1], shared=further_in[2]
-        ).split(values)
-        n, m = len(fixed[1]), len(fixed[3])
-        c_own, c_other = _cotangents(totals, own[n:], other[n:], rest[m:])
-        here = [*d, *own[:n], *other[:n], *rest[:m]]
-        both = [a if s == 0 else a + s * b for a, b, s in zip(c_own, c_other, parities)]
-        q, own_got, _, shared_got = transposed(here, both)
-        back = [jnp.zeros_like(x) for x in q]
-        shared_back = [jnp.zeros_like(x) for x in shared_got]
-        if 0 in parities:
-            there = [*(-x for x in d), *other[:n], *own[:n], *rest[:m]]
-            without = [jnp.zeros_like(b) if s else b for b, s in zip(c_other, parities)]
-            back, _, other_got, shared_back = transposed(there, without)
-            own_got = [a + b for a, b in zip(own_got, other_got)]
-        place = [b - a for a, b in zip(q, back)]
-        strain = [0.5 * d[0][:, None] * (a - b)[None, :] for a, b in zip(_only(q, needs_edges), _only(back, needs_edges))]
-        return [*place, *strain, *own_got, *(0.5 * (a + b) for a, b in zip(shared_got, shared_back))]
-
-    inputs = [*fixed[0], *fixed[1], *in_rows, *fixed[2], *in_rows, *fixed[3], *in_sums]
-    strains = sum(needs_edges)
-    further = Signature(
-        *further_in,
-        totals=(False,) * sum(moving) + (True,) * strains + (False,) * sum(changing) + (True,) * sum(tuned),
-        parities=(-1,) * sum(moving) + (1,) * strains + (0,) * sum(changing) + (1,) * sum(tuned),
-    )
-    return jax.make_jaxpr(pull)(*inputs), further
-
-
-def _chosen(avals: Sequence[Any], totals: Sequence[bool], total: bool) -> list[Any]:
-    """Those of the results that are totals, or those that are not."""
-    return [a for a, t in zip(avals, totals) if t == total]
-
-
-def _cotangents(totals: Sequence[bool], own: Sequence, other: Sequence, sums: Sequence) -> tuple[list, list]:
-    """Cotangents of the results as the particle has them and as the other one has them, in the order of the results."""
-    a, b, c = iter(own), iter(other), iter(sums)
-    pairs = [(shared, shared) if total else (next(a), next(b)) for total in totals for shared in [next(c) if total else None]]
-    return [x for x, _ in pairs], [y for _, y in pairs]
 
 
 def _batch(operands, axes, *, program, signature, structure, cutoff):
