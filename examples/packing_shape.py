@@ -4,8 +4,8 @@
 
 A dumbbell is two soft spheres of diameter 1 at the ends of a bond of length l. Dumbbells begin at random places in a box of which
 they fill a given share, move down the forces between them with much friction and a little noise, and end with an energy, which
-says how much they still overlap (it is not the density at which hard ones would jam). Places, box and bonds all depend on l, and the derivative of the last energy goes through
-all steps of the run.
+says how much they still overlap (it is not the density at which hard ones would jam). Places, box and bonds all depend on l,
+and the derivative of the last energy goes through all steps of the run.
 
 How many dumbbells sort themselves into one of many packings is sensitive, and derivatives of single runs have long tails. Each
 round takes new beginnings and cuts the tails off, so that it steps down the slope of an average. A scan over l, which uses no

@@ -89,7 +89,7 @@ class EmbeddedAtom(ManyBody):
         if self.units not in (None, near.units.name):
             raise ValueError(
                 f"the tables are in units {self.units!r}, the system in {near.units.name!r}: write "
-                f"EmbeddedAtom.from_setfl(path, units={near.units.name!r})."
+                f"wl.md.System(..., units={self.units!r}), or read them for others, EmbeddedAtom.from_setfl(path, units='real')."
             )
         dtype, order = near.position.dtype, np.array([self._place(name) for name in near.species])
         tables = {

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,6 +60,7 @@ class StillingerWeber(ManyBody):
     gamma: Float[Array, "..."]
     strength: Float[Array, "..."]
     cosine: Float[Array, "..."]
+    units: str | None = eqx.field(static=True)  # that its numbers are in, where this is known
 
     of_pairs: ClassVar[tuple[str, ...]] = ("epsilon", "sigma", "A", "B", "p", "q", "a", "gamma")
     of_triplets: ClassVar[tuple[str, ...]] = ("strength", "cosine")
@@ -85,6 +87,7 @@ class StillingerWeber(ManyBody):
         if cutoff is None and isinstance(range_, jax.core.Tracer):
             raise TypeError("a or sigma is traced, so that the range of the potential is not known: give cutoff, a number.")
         self.cutoff = as_range(ROOM * float(jnp.max(range_)) if cutoff is None else cutoff)
+        self.units = None
         self._check_range()
 
     @staticmethod
@@ -94,7 +97,7 @@ class StillingerWeber(ManyBody):
         **Raises** `ValueError` for units that have no size ("lj").
         """
         known = units_by_name(units) if isinstance(units, str) else units
-        return StillingerWeber(
+        made = StillingerWeber(
             2.1683 * known.factor("eV"),
             2.0951 * known.factor("angstrom"),
             A=7.049556277,
@@ -106,10 +109,17 @@ class StillingerWeber(ManyBody):
             strength=21.0,
             cutoff=cutoff,
         )
+        object.__setattr__(made, "units", known.name)
+        return made
 
     def shared(self, near: Surroundings) -> dict[str, Float[Array, "..."]]:
         """Parameters of pairs [s, s] and of triplets [s, s, s], with `angle` [s, s, s] the energy of angles."""
         self._check_range()
+        if self.units not in (None, near.units.name):
+            raise ValueError(
+                f"silicon's numbers are in units {self.units!r}, the system's in {near.units.name!r}: write "
+                f"wl.md.System(..., units={self.units!r})."
+            )
         dtype, many = near.position.dtype, len(near.species)
         shapes = {name: (many,) * (2 if name in self.of_pairs else 3) for name in (*self.of_pairs, *self.of_triplets)}
         p = {name: jnp.broadcast_to(getattr(self, name).astype(dtype), shape) for name, shape in shapes.items()}
