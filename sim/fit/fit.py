@@ -28,6 +28,7 @@ from .unknowns import Unknowns
 MOST_STEPS = 1_000_000  # of a run, as in `simulate`
 FINEST_STEP, ROUNDING = 1e-14, 1e-15  # relative, of a step and of a sum of squares: what is less has no meaning
 LEAD = 100.0  # errors of simulation to this many times rtol, in standard errors, are the least that a search looks for
+ROOM = 1.5  # times the neighbors that the first states have
 
 
 def fit(
@@ -90,6 +91,7 @@ def fit(
     experiments = _experiments(observations, state, controls, t0)
     known = sigma_known(experiments)
     states = [as_state(e.initial_state()) for e in experiments]
+    system = _with_room(system, states)
     unknowns = Unknowns(system, states, free)
     options = {"solver": solver, "rtol": rtol, "atol": atol, "dt": dt, "max_steps": int(max_steps or MOST_STEPS)}
     residuals = Residuals(unknowns, experiments, options)
@@ -126,6 +128,13 @@ def _experiments(observations: Any, state: PyTree, controls: Any, t0: float | No
     if state is not None or controls is not None or t0 is not None:
         raise ValueError("state, controls and t0 belong to each wl.Experiment when experiments are given.")
     return several
+
+
+def _with_room(system: Any, states: Sequence[PyTree]) -> Any:
+    """The system with lists of neighbors that hold those of all states and some more, where it has such lists."""
+    for state in states if hasattr(system, "sized") else ():
+        system = system.sized(state, ROOM)
+    return system
 
 
 def _tolerances(dtype: Any, size: float, iterations: int, tolerance: float | None, rtol: Any) -> Tolerances:

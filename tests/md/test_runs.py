@@ -127,3 +127,17 @@ def test_bad_input_is_named():
         wl.simulate(system, state, t1=0.1)
     with pytest.raises(TypeError, match=r"write system = system.sized\(state\) outside"):
         jax.jit(lambda s: wl.simulate(system, s, t1=0.1, dt=DT))(state)
+
+
+def test_a_fit_finds_epsilon_and_sigma_from_positions():
+    position = np.array([[0.0, 0.0, 0.0], [1.15, 0.0, 0.0], [0.5, 1.0, 0.0], [0.4, 0.5, 1.0]])
+    system = wl.md.System(wl.md.LennardJones(1.0, 1.0, 5.0), {"A": 4})
+    state, ts = system.state(position), np.linspace(0.05, 1.0, 20)
+    wanted = {"lennard_jones.epsilon": 1.3, "lennard_jones.sigma": 1.05}
+    run = wl.simulate(system.replace(wanted), state, ts=ts, t0=0.0, dt=0.01)
+    noise = 1e-3 * np.random.default_rng(0).normal(size=(20, 4, 3))
+    seen = wl.Observations(ts, np.asarray(run.states.position) + noise, wl.Normal(1e-3), observe=lambda s: s.position)
+    result = wl.fit(system, seen, state, t0=0.0, dt=0.01, free={name: wl.Positive() for name in wanted}, starts=1)
+    assert result.success
+    for name, value in wanted.items():
+        assert abs(result.values[name] - value) < 4 * result.standard_errors[name]
