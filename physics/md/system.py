@@ -126,7 +126,7 @@ class System(Parametrized):
         reach, count = self.interaction.reach, state.position.shape[0]
         traced = [isinstance(x, jax.core.Tracer) for x in (state.position, state.box.vectors)]
         pairs = None if traced[1] else pairs_of_few(count, state.box, reach)
-        if traced[1] or (traced[0] and pairs is None):
+        if reach > 0 and (traced[1] or (traced[0] and pairs is None)):
             raise TypeError(
                 "positions or box are traced, so that the room that lists of neighbors need is not known: write "
                 "system = system.sized(state) outside, for a state like these."
