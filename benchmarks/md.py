@@ -4,7 +4,8 @@
     python benchmarks/md.py --peers PYTHON     # the other programs too, by a Python that has them (md_peers.py)
 
 A liquid at density 0.8442 and temperature 1.44 from an fcc crystal, cutoff 2.5, time step 0.005, float32, all rebuilds of
-lists included; the other programs have a skin of 0.3, worldline its own default of 0.4. Each case runs in a fresh process; leave the machine alone meanwhile.
+lists included; the other programs have a skin of 0.3, worldline its own default of 0.4. Each case runs in a fresh process;
+leave the machine alone meanwhile.
 """
 
 import argparse
