@@ -14,7 +14,25 @@ from .thermostats import Number, as_number, at, needs_key, noise, thermal_energy
 from .verlet import Moving, ParticleSolver, drift, masses, particles_of
 
 
-class Langevin(ParticleSolver):
+class Bath(ParticleSolver):
+    """Friction and noise of a temperature on every particle; what its solvers share."""
+
+    temperature: Number
+    friction: Float[Array, "..."]
+    name: str = eqx.field(static=True)
+
+    def __init__(self, temperature: Any, friction: Any):
+        self.temperature = as_number("temperature", temperature, "not negative")
+        self.friction = as_number("friction", friction, rows=True)
+        self.name = type(self).__name__.lower()
+
+    def check(self, problem: InitialValueProblem) -> None:
+        """**Raises** `ValueError` for a system without particles and a run without key."""
+        super().check(problem)
+        needs_key(self.name, problem)
+
+
+class Langevin(Bath):
     """dx = v dt, m dv = f dt - m g v dt + sqrt(2 m g kT) dW, by BAOAB: kick, drift, friction and noise, drift, kick.
 
     Friction and noise act for the whole step exactly, v -> c v + sqrt((1 - c²) kT / m) R with c = exp(-g h), so that the
@@ -29,20 +47,6 @@ class Langevin(ParticleSolver):
 
     **Source**: B. Leimkuhler and C. Matthews, Applied Mathematics Research eXpress 2013, 34.
     """
-
-    temperature: Number
-    friction: Float[Array, "..."]
-    name: str = eqx.field(static=True)
-
-    def __init__(self, temperature: Any, friction: Any):
-        self.temperature = as_number("temperature", temperature, "not negative")
-        self.friction = as_number("friction", friction, rows=True)
-        self.name = "langevin"
-
-    def check(self, problem: InitialValueProblem) -> None:
-        """**Raises** `ValueError` for a system without particles and a run without key."""
-        super().check(problem)
-        needs_key(self.name, problem)
 
     def move(
         self, problem: InitialValueProblem, t: Float[Array, ""], moving: Moving, lists: PyTree, h: Float[Array, ""]
@@ -59,7 +63,7 @@ class Langevin(ParticleSolver):
         return Moving(eqx.tree_at(lambda s: s.velocity, there, there.velocity + 0.5 * h / mass * force), force)
 
 
-class Brownian(ParticleSolver):
+class Brownian(Bath):
     """dx = f / (m g) dt + sqrt(2 D) dW, D = kT / (m g): motion so damped that velocities are forgotten at once.
 
     The limit of BAOAB for much friction: x -> x + h f / (m g) + sqrt(2 D h) (R_k + R_k+1) / 2, with the noise of a step used
@@ -71,20 +75,6 @@ class Brownian(ParticleSolver):
 
     **Source**: B. Leimkuhler and C. Matthews, Applied Mathematics Research eXpress 2013, 34, equation 1.5.
     """
-
-    temperature: Number
-    friction: Float[Array, "..."]
-    name: str = eqx.field(static=True)
-
-    def __init__(self, temperature: Any, friction: Any):
-        self.temperature = as_number("temperature", temperature, "not negative")
-        self.friction = as_number("friction", friction, rows=True)
-        self.name = "brownian"
-
-    def check(self, problem: InitialValueProblem) -> None:
-        """**Raises** `ValueError` for a system without particles and a run without key."""
-        super().check(problem)
-        needs_key(self.name, problem)
 
     def move(
         self, problem: InitialValueProblem, t: Float[Array, ""], moving: Moving, lists: PyTree, h: Float[Array, ""]
