@@ -110,8 +110,14 @@ def simulate(
         solution = _refuse_invalid_times(solution, t0, ts, dt, controls)
     run = Trajectory(jnp.asarray(ts), solution.states, solution.final, solution.status, solution.stats, solution.event)
     if throw and not traced:  # inside a transformation the status comes back as data
-        raise_if_failed(run.status, remedy=REMEDIES | getattr(system, "remedies", {}), trajectory=run)
+        raise_if_failed(run.status, remedy=_remedies(system, solution), trajectory=run)
     return run
+
+
+def _remedies(system: Any, solution: Solution) -> dict[Code, str]:
+    """What to try after a failure; systems may know more about the state that was reached."""
+    failed = not _traced(solution.status.code) and bool(np.any(solution.status.failed))
+    return REMEDIES | system.remedies(solution.reached) if failed and hasattr(system, "remedies") else REMEDIES
 
 
 def _solve_on_host(system, state, controls, t0, ts, options, solver, progress) -> Solution:

@@ -19,6 +19,7 @@ from ...solvers.problems import InitialValueProblem
 from ...solvers.signals import Signal
 from ...solvers.verlet import VelocityVerlet
 from .box import Box
+from .diagnosis import diagnose
 from .neighborhood import SPARE, AllPairs, BoxTooSmall, Capacity, RowLists, pairs_of_few, plan, search, still_right
 from .species import kinds_of, of_species
 from .state import State, make_state
@@ -87,10 +88,9 @@ class System(Parametrized):
         self.interaction.check(self.species, self.kind.shape[0])
         self._check_charges()
 
-    @property
-    def remedies(self) -> dict[Code, str]:
-        """What to try where a run of particles fails."""
-        return REMEDIES
+    def remedies(self, reached: State) -> dict[Code, str]:
+        """What to try when a run of particles failed, and which particle it failed at, by the state it had reached."""
+        return REMEDIES | {Code.NON_FINITE: f"{diagnose(self, reached)} {REMEDIES[Code.NON_FINITE]}"}
 
     @property
     def solvers(self) -> dict[str, Any]:

@@ -95,7 +95,8 @@ def test_runs_of_like_states_compile_once():
 def test_particles_in_one_place_or_a_step_too_large_end_in_a_status(cells):
     system, state = fluid(cells=cells)
     same = system.state(state.position.at[1].set(state.position[0]), None, state.box)
-    with pytest.raises(wl.SimulationError, match="non-finite at t = 0, step 0"):
+    where = r"non-finite at t = 0, step 0. Before that step particle [01] \(A\) had no finite force, and particle [01] was nearest"
+    with pytest.raises(wl.SimulationError, match=where):
         wl.simulate(system, same, t1=0.1, dt=DT)
     with pytest.raises(wl.SimulationError, match="non-finite|capacity") as caught:
         wl.simulate(system, state, ts=[0.0, 4.0, 400.0], dt=4.0)
