@@ -24,6 +24,14 @@ SLOW_CASES = (
     "test_stillinger_weber.py::test_silicon_agrees_with_loops[pairs-narrow]",
     "test_stillinger_weber.py::test_two_species_agree_with_loops[pairs-narrow]",
     "test_neighbors.py::test_hundreds_of_steps_end_with_the_right_neighbors[False]",
+    "md/test_runs.py::test_derivatives_of_a_run_forward_reverse_and_by_differences[pairs]",
+    "md/test_runs.py::test_particles_in_one_place_or_a_step_too_large_end_in_a_status[4]",
+    "md/test_runs.py::test_what_is_recorded_is_measured_of_the_states[pairs]",
+    "md/test_runs.py::test_two_runs_are_one_and_steps_are_counted[pairs]",
+    "test_minimum.py::test_overlapping_particles_leave_each_other[lbfgs]",
+    "test_sums.py::test_gradients_are_slopes_of_finite_differences[pairs-2]",
+    "test_sums.py::test_gradients_are_slopes_of_finite_differences[rows-2]",
+    "test_sums.py::test_gradients_are_slopes_of_finite_differences[rows-3]",
     "test_sums.py::test_in_lanes_the_sums_are_the_same[True]",
 )
 

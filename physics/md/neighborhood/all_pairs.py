@@ -127,7 +127,8 @@ class _Visit:
         alone = np.array([np.arange(n)] * 2, np.int32)
         different = np.array(np.triu_indices(n, 1) if both else np.nonzero(~np.eye(n, dtype=bool)), np.int32)
         for pairs, sides in ((different, both), *([(alone, False)] if len(images) > 1 else [])):
-            sums = jax.lax.fori_loop(0, pairs.shape[1], functools.partial(once, pairs=pairs, sides=sides), sums)
+            if pairs.shape[1]:
+                sums = jax.lax.fori_loop(0, pairs.shape[1], functools.partial(once, pairs=pairs, sides=sides), sums)
         return [s if total else s[:n] for s, total in zip(sums, signature.totals)]
 
 
