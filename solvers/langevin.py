@@ -48,6 +48,9 @@ class Langevin(Bath):
     **Source**: B. Leimkuhler and C. Matthews, Applied Mathematics Research eXpress 2013, 34.
     """
 
+    def __init__(self, temperature: Any, friction: Any):
+        super().__init__(temperature, friction)
+
     def move(
         self, problem: InitialValueProblem, t: Float[Array, ""], moving: Moving, lists: PyTree, h: Float[Array, ""]
     ) -> Moving:
@@ -75,6 +78,9 @@ class Brownian(Bath):
 
     **Source**: B. Leimkuhler and C. Matthews, Applied Mathematics Research eXpress 2013, 34, equation 1.5.
     """
+
+    def __init__(self, temperature: Any, friction: Any):
+        super().__init__(temperature, friction)
 
     def move(
         self, problem: InitialValueProblem, t: Float[Array, ""], moving: Moving, lists: PyTree, h: Float[Array, ""]
