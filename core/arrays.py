@@ -15,6 +15,12 @@ _Tree = TypeVar("_Tree")
 Numbers = ArrayLike | Sequence[Any]  # what becomes an array: one number, an array, a list of numbers or of lists
 
 
+def as_floats(value: Numbers) -> Array:
+    """An array of floats: what is one keeps its type, other numbers take the default one."""
+    array = jnp.asarray(value)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(default_float())
+
+
 def stack(*components: ArrayLike | Sequence[ArrayLike]) -> Float[Array, "n *shape"]:
     """One array from numbers and arrays, along a new first axis.
 

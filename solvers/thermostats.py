@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from ..core.precision import default_float
+from ..core.arrays import as_floats
 from .problems import InitialValueProblem
 from .signals import Signal
 from .verlet import Moving, ParticleSolver, VelocityVerlet, masses, particles_of
@@ -122,8 +122,7 @@ def as_number(name: str, value: Any, needed: str = "positive", rows: bool = Fals
     """
     if isinstance(value, Signal):
         return value
-    array = jnp.asarray(value)
-    array = array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(default_float())
+    array = as_floats(value)
     if array.ndim > (1 if rows else 0):
         raise ValueError(f"{name} has shape {array.shape}: give one number{', or one a particle' if rows else ''}.")
     if not isinstance(array, jax.core.Tracer):

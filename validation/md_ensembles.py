@@ -21,7 +21,7 @@ from scipy import optimize, stats
 
 from ..physics import md
 from ..sim import ensemble, simulate
-from .report import Check, Report, Row, report_on
+from .report import Check, Report, Row, chosen, report_on
 
 PACKAGE = "physical-validation"
 SIGMAS = 3.0
@@ -88,9 +88,7 @@ def validate(names: Sequence[str] | None = None, *, progress: Callable[[Row], No
     `progress` is called with each row as it is done. **Raises** `ValueError` in float32, `LookupError` for a name that
     there is not.
     """
-    names = PROBLEMS if names is None else names
-    if unknown := [name for name in names if name not in PROBLEMS]:
-        raise LookupError(f"there is no problem {unknown[0]!r}; the problems are {'; '.join(PROBLEMS)}")
+    names = chosen(names, PROBLEMS)
     drawn = cache(sampler())
     cases: dict[str, Callable[[], Row]] = {}
     for name in names:

@@ -16,7 +16,7 @@ import numpy as np
 from ..physics import md
 from . import md_peers
 from .md_cases import CASES
-from .report import Check, Report, Row, report_on
+from .report import Check, Report, Row, chosen, report_on
 
 PARTS = ("dispersion", "coulomb", "bonds", "angles", "dihedrals")
 OPENMM = {f"OpenMM: {part} of chains": part for part in PARTS}
@@ -39,9 +39,7 @@ def validate(names: Sequence[str] | None = None, *, progress: Callable[[Row], No
     `progress` is called with each row as it is done. **Raises** `ValueError` in float32, `LookupError` for a name that
     there is not.
     """
-    names = PROBLEMS if names is None else names
-    if unknown := [name for name in names if name not in PROBLEMS]:
-        raise LookupError(f"there is no problem {unknown[0]!r}; the problems are {'; '.join(PROBLEMS)}")
+    names = chosen(names, PROBLEMS)
     kept = md_peers.stored()
     again = cache(lambda: md_peers.openmm(kept["configurations"]["openmm"]))
     cases: dict[str, Callable[[], Row]] = {}

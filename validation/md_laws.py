@@ -18,7 +18,7 @@ from scipy import stats
 from ..physics import md
 from ..sim import ensemble, simulate
 from .md_ensembles import as_sigmas
-from .report import Check, Report, Row, report_on
+from .report import Check, Report, Row, chosen, report_on
 
 ATOMS, DENSITY, TEMPERATURE, CUTOFF, ONSET = 32, 0.8442, 0.72, 1.6, 1.2
 ORDER, SHORT = 2, 0.1  # of velocity Verlet, and by how much a measured order may fall short
@@ -53,9 +53,7 @@ def validate(names: Sequence[str] | None = None, *, progress: Callable[[Row], No
     `progress` is called with each row as it is done. **Raises** `ValueError` in float32, `LookupError` for a name that
     there is not.
     """
-    names = PROBLEMS if names is None else names
-    if unknown := [name for name in names if name not in PROBLEMS]:
-        raise LookupError(f"there is no problem {unknown[0]!r}; the problems are {'; '.join(PROBLEMS)}")
+    names = chosen(names, PROBLEMS)
     known: dict[str, Callable[[], Row]] = {
         ORDER_NAME: partial(check_order, ORDER_NAME, 2),
         LISTS_NAME: partial(check_order, LISTS_NAME, 5),

@@ -18,7 +18,7 @@ from jaxtyping import Array
 
 from ..core.transforms import jit
 from ..physics import md
-from .report import Check, Report, Row, report_on
+from .report import Check, Report, Row, chosen, report_on
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 EXACT = 1e-12  # relative, where all digits are given
@@ -72,9 +72,7 @@ def validate(names: Sequence[str] | None = None, *, progress: Callable[[Row], No
     `progress` is called with each row as it is done. Rows whose data are not there are skipped and say so. **Raises**
     `ValueError` in float32, `LookupError` for a name that there is not.
     """
-    names = PROBLEMS if names is None else names
-    if unknown := [name for name in names if name not in PROBLEMS]:
-        raise LookupError(f"there is no problem {unknown[0]!r}; the problems are {'; '.join(PROBLEMS)}")
+    names = chosen(names, PROBLEMS)
     known: dict[str, Callable[[], Row]] = {name: partial(check_fluid, name, *case) for name, case in FLUIDS.items()}
     known |= {LATTICE: check_lattice, WATER: check_water}
     known |= {name: partial(check_madelung, name, *case) for name, case in MADELUNG.items()}

@@ -15,7 +15,7 @@ from jaxtyping import Array
 from ..physics import md
 from ..sim import simulate
 from .md_published import reference
-from .report import Check, Report, Row, report_on
+from .report import Check, Report, Row, chosen, report_on
 
 ATOMS, CUTOFF, DT = 500, 3.0, 0.005
 WARM_STEPS, PART_STEPS, EVERY = 8000, 20_000, 10
@@ -67,9 +67,7 @@ def validate(names: Sequence[str] | None = None, *, progress: Callable[[Row], No
     `progress` is called with each row as it is done. Rows whose numbers are not there are skipped. **Raises**
     `ValueError` in float32, `LookupError` for a name that there is not.
     """
-    names = PROBLEMS if names is None else names
-    if unknown := [name for name in names if name not in PROBLEMS]:
-        raise LookupError(f"there is no problem {unknown[0]!r}; the problems are {'; '.join(PROBLEMS)}")
+    names = chosen(names, PROBLEMS)
     cases = {name: partial(check_point, name, *CASES[name]) for name in names}
     return report_on("Molecules: equations of state of the Lennard-Jones fluid", cases, NOTES, progress)
 

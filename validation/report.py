@@ -139,6 +139,14 @@ def _text(value: str | int | float | None, style: str) -> str:
     return format(value, style) if isinstance(value, float) else str(value)
 
 
+def chosen(names: Sequence[str] | None, problems: Sequence[str]) -> Sequence[str]:
+    """The problems that are named, all of them by default. **Raises** `LookupError` for a name that there is not."""
+    names = problems if names is None else names
+    if unknown := [name for name in names if name not in problems]:
+        raise LookupError(f"there is no problem {unknown[0]!r}; the problems are {'; '.join(problems)}")
+    return names
+
+
 def report_on(
     title: str,
     cases: Mapping[str, Callable[[], Row]],

@@ -17,7 +17,7 @@ from scipy.integrate import solve_ivp
 
 from ..physics import rigid
 from ..sim import simulate
-from .report import Check, Report, Row, report_on
+from .report import Check, Report, Row, chosen, report_on
 
 ORDERS = {"euler": 1, "rk4": 4}  # `implicitfast` is `euler` where no force depends on velocity
 SECONDS = 0.4  # of a motion whose drift is measured
@@ -109,9 +109,7 @@ def validate(names: Sequence[str] | None = None, *, progress: Callable[[Row], No
     `progress` is called with each row as it is done. **Raises** `ValueError` in float32, `LookupError` for a name that
     there is not.
     """
-    names = PROBLEMS if names is None else names
-    if unknown := [name for name in names if name not in PROBLEMS]:
-        raise LookupError(f"there is no problem {unknown[0]!r}; the problems are {'; '.join(PROBLEMS)}")
+    names = chosen(names, PROBLEMS)
     known: dict[str, Callable[[], Row]] = {name: partial(check_conservation, name, *case) for name, case in CASES.items()}
     known[SCIPY] = against_scipy
     cases = {name: known[name] for name in names}

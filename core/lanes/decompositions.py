@@ -291,6 +291,9 @@ def _mulhi(x: Array, y: Array, **_: Any) -> Array:
     return high * upper(y, by) + upper(middle, by) + upper(last, by)
 
 
+# Operations that engines add to JAX's, by name, each as the function of its operands and parameters that it stands for.
+OPERATIONS: dict[str, Callable[..., Any]] = {}
+
 DECOMPOSED: dict[str, Callable[..., Any]] = {
     "tile": _tile,
     "lu": _lu,

@@ -19,7 +19,7 @@ from . import blocks, structure
 from .arithmetic import RULES, _select_n
 from .arrays import Memory, Registers, Store, Unsupported, Value, is_small, scalar_of
 from .builder import Builder, Element
-from .decompositions import DECOMPOSED
+from .decompositions import DECOMPOSED, OPERATIONS
 from .indexing import dynamic_slice, dynamic_update_slice, gather, same_for_all, scatter
 from .products import dot_general
 from .recompute import Again, memories, rows_computed_again
@@ -106,8 +106,8 @@ class Emitter:
             return control.scan(self, params, xs, wanted, again)
         if name in control.RULES:
             return control.RULES[name](self, params, xs)
-        if name in DECOMPOSED:
-            return self._decomposed(DECOMPOSED[name], params, xs)
+        if (written := DECOMPOSED.get(name, OPERATIONS.get(name))) is not None:
+            return self._decomposed(written, params, xs)
         inner = inner_jaxpr(name, params)
         if inner is not None and len(open_jaxpr(inner)[0].invars) == len(xs):
             return self.run(inner, xs, wanted)

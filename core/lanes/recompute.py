@@ -19,7 +19,7 @@ from jax.extend.core import Literal
 
 from .arrays import Memory, Value
 from .builder import Register
-from .decompositions import DECOMPOSED
+from .decompositions import DECOMPOSED, OPERATIONS
 from .mathematics import SUPPORTED
 from .uniformity import inner_jaxpr, open_jaxpr, scan_counts
 
@@ -125,7 +125,7 @@ def _operations(jaxpr: Any) -> float:
 def _of_equation(equation: Any) -> float:
     name, params = equation.primitive.name, equation.params
     size = sum(math.prod(v.aval.shape) for v in equation.outvars)
-    if name in ("scan", "while", "custom_linear_solve"):
+    if name in ("scan", "while", "custom_linear_solve") or name in OPERATIONS:
         return math.inf
     if name == "cond":
         return sum(map(_operations, params["branches"]))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from ...core.arrays import as_floats
 from ...core.precision import default_float
 
 Periodic = bool | Sequence[bool]
@@ -43,7 +44,7 @@ class Box(eqx.Module):
                 raise ValueError(f"edge {name} of the box has shape {np.shape(edge)}: it must be one number.")
             if not isinstance(edge, jax.core.Tracer) and not 0 < (length := float(np.asarray(edge))) < np.inf:
                 raise ValueError(f"edge {name} of the box is {length:.6g}: it must be a positive number.")
-        return Box.triclinic(jnp.diag(jnp.stack([_as_float(edge) for edge in (a, b, c)])), periodic)
+        return Box.triclinic(jnp.diag(jnp.stack([as_floats(edge) for edge in (a, b, c)])), periodic)
 
     @staticmethod
     def triclinic(vectors: ArrayLike, periodic: Periodic = True) -> Box:
@@ -51,7 +52,7 @@ class Box(eqx.Module):
 
         **Raises** `ValueError` for another shape, numbers that are not finite, and edges that lie in one plane.
         """
-        array = _as_float(vectors)
+        array = as_floats(vectors)
         if array.shape != (3, 3):
             raise ValueError(f"vectors has shape {array.shape}: a box has three edges, one a row, shape (3, 3).")
         if not isinstance(array, jax.core.Tracer):
@@ -102,11 +103,6 @@ def inverse_edges(vectors: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
     """The inverse of the matrix of edges; its columns are b x c, c x a and a x b over the volume."""
     a, b, c = vectors
     return jnp.stack([jnp.cross(b, c), jnp.cross(c, a), jnp.cross(a, b)], 1) / signed_volume(vectors)
-
-
-def _as_float(value: ArrayLike) -> Array:
-    array = jnp.asarray(value)
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(default_float())
 
 
 def _three(periodic: Periodic) -> tuple[bool, bool, bool]:

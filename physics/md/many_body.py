@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from ...core.precision import default_float
+from ...core.arrays import as_floats
 from .surroundings import Surroundings
 from .terms import Term
 
@@ -127,8 +127,7 @@ def as_range(cutoff: float, least: float = 0.0) -> float:
 
 def as_table(value: ArrayLike | Sequence, name: str) -> Array:
     """Numbers as an array of floats. **Raises** `ValueError` where one of them is not finite."""
-    array = jnp.asarray(value)
-    array = array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(default_float())
+    array = as_floats(value)
     if not isinstance(array, jax.core.Tracer) and not jnp.isfinite(array).all():
         raise ValueError(f"{name} has {int((~jnp.isfinite(array)).sum())} numbers that are not finite.")
     return array

@@ -24,8 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...core.arrays import Numbers
-from ...core.precision import default_float
+from ...core.arrays import Numbers, as_floats
 from .exclusions import Exclusions, weighted
 from .surroundings import Surroundings
 from .terms import Term
@@ -153,8 +152,7 @@ def as_parameter(value: Numbers, name: str, table: bool = True) -> Array:
 
     **Raises** `ValueError` for a value that is not finite, and where it is a `table` of pairs that is not symmetric.
     """
-    array = jnp.asarray(value)
-    array = array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(default_float())
+    array = as_floats(value)
     if not isinstance(array, jax.core.Tracer):
         numbers = np.asarray(array)
         if not np.isfinite(numbers).all():

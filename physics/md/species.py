@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
 
+from ...core.arrays import as_floats
 from ...core.precision import default_float
 
 
@@ -47,8 +48,7 @@ def of_species(what: str, given: ArrayLike | Mapping[str, ArrayLike], species: t
             fault = f"names {names}, which the system does not have" if unknown else f"lacks {names}"
             raise ValueError(f"{what} {fault}: give one number for each of {', '.join(species)}.")
         given = jnp.stack([jnp.asarray(given[name], default_float()) for name in species])
-    array = jnp.asarray(given)
-    array = array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(default_float())
+    array = as_floats(given)
     if array.shape not in ((), (len(species),)):
         raise ValueError(f"{what} has shape {array.shape}: give one number, or one for each of {', '.join(species)}.")
     array = jnp.broadcast_to(array, (len(species),))

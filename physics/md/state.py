@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree, UInt
 
-from ...core.precision import default_float
+from ...core.arrays import as_floats
 from .box import Box
 
 
@@ -50,8 +50,7 @@ def make_state(position: ArrayLike, velocity: ArrayLike | None, box: Box | None)
 
 
 def _as_vectors(name: str, value: ArrayLike) -> Array:
-    array = jnp.asarray(value)
-    array = array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(default_float())
+    array = as_floats(value)
     if array.ndim != 2 or array.shape[1] != 3:
         raise ValueError(f"{name} has shape {array.shape}: it must be [n, 3], one row a particle.")
     if not isinstance(array, jax.core.Tracer):

@@ -55,7 +55,7 @@ class Surroundings(eqx.Module):
         position = self.position if isinstance(lists, AllPairs) else self.position + lists.home @ self.box.vectors
         return sum_over_neighbors(
             structure, arrays, cutoff, position, self.box.vectors, fn, data, shared, parity, total
-        )  # fmt: skip
+        )
 
     def displacement(self, i: Int[ArrayLike, " m"], j: Int[ArrayLike, " m"]) -> Float[Array, "m 3"]:
         """From particles i to the nearest images of particles j."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from ....core.precision import default_float
+from ....core.arrays import as_floats
 from ....core.random import Key, streams
 
 
@@ -36,7 +36,7 @@ def thermal_velocities(
     **Raises** `ValueError` for masses that are not positive, negative temperatures, other shapes, and a single particle
     whose kinetic energy should be exact though it is at rest.
     """
-    masses, energy = _as_float(mass), _as_float(thermal_energy)
+    masses, energy = as_floats(mass), as_floats(thermal_energy)
     if masses.ndim != 1 or energy.ndim:
         raise ValueError(
             f"mass has shape {masses.shape} and thermal_energy {energy.shape}: give one mass a particle, [n], and one energy."
@@ -54,11 +54,6 @@ def thermal_velocities(
     if exact:
         unit = unit * jnp.sqrt((3 * count - (0 if drift else 3)) / jnp.sum(column * unit**2))
     return jnp.sqrt(energy) * unit
-
-
-def _as_float(value: ArrayLike) -> Array:
-    array = jnp.asarray(value)
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(default_float())
 
 
 def _refuse(name: str, value: Array, right: Callable[[np.ndarray], np.ndarray], needed: str) -> None:

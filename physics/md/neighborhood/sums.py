@@ -25,7 +25,7 @@ from jax.extend.core import Primitive, jaxpr_as_fun
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, PyTree
 
-from ....core.lanes.decompositions import DECOMPOSED
+from ....core.lanes.decompositions import OPERATIONS
 from ....core.lanes.primitive import trace
 from ....core.lanes.width import within_lanes
 from ..box import inverse_edges
@@ -201,4 +201,4 @@ ad.primitive_jvps[sum_p] = _jvp
 ad.primitive_transposes[sum_p] = _transpose
 batching.primitive_batchers[sum_p] = _batch
 mlir.register_lowering(sum_p, mlir.lower_fun(_evaluate, multiple_results=True))
-DECOMPOSED["sum_over_neighbors"] = _evaluate
+OPERATIONS["sum_over_neighbors"] = _evaluate
