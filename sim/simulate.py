@@ -21,7 +21,7 @@ from ..solvers.problems import Options, Solution, Solver
 from ..solvers.sensitivity import GRADIENTS
 from ..solvers.signals import Rows, Signal, as_signal
 from ..solvers.stepping import FixedStep
-from .growing import solve_and_grow
+from .growing import solve_and_grow, with_room
 from .progress import solve_in_parts
 from .trajectory import Trajectory
 
@@ -101,8 +101,8 @@ def simulate(
     controls = _in_rows(controls, ts, steps, dtype) if steps is not None else as_signal(controls)
     _check_controls(controls, t0, ts)
     options = _options(dtype, rtol, atol, dt, key, gradient, max_steps, landing, steps is not None, record, chosen)
-    if isinstance(chosen, FixedStep) and hasattr(system, "sized"):
-        system = system.sized(state)
+    if isinstance(chosen, FixedStep):
+        system = with_room(system, state)
     arguments = (system, state, controls, t0, ts, options, chosen)
     traced = any(_traced(leaf) for leaf in jax.tree.leaves(arguments))
     solution = _solve(*arguments) if traced else _solve_on_host(*arguments, progress)
@@ -125,7 +125,7 @@ def _solve_on_host(system, state, controls, t0, ts, options, solver, progress) -
     arguments = (system, state, controls, t0, ts, options, solver)
     if isinstance(solver, Adaptive) and progress is not False:
         return solve_in_parts(*arguments, always=bool(progress))
-    return solve_and_grow(_solve, *arguments) if hasattr(system, "grown") else _solve(*arguments)
+    return solve_and_grow(_solve, *arguments)
 
 
 @jit

@@ -12,13 +12,6 @@ from .diffrax_bridge import Diffrax, diffrax_solvers
 from .problems import Solver
 from .symplectic import SCHEMES, Symplectic
 
-THERMOSTATS = {
-    "brownian": "solver=wl.md.Brownian(temperature, friction)",
-    "cell_rescaling": "solver=wl.md.CellRescaling(temperature, pressure, relaxation=..., cell_relaxation=..., compressibility=...)",
-    "langevin": "solver=wl.md.Langevin(temperature, friction)",
-    "nose_hoover": "solver=wl.md.NoseHoover(temperature, relaxation)",
-    "velocity_rescaling": "solver=wl.md.VelocityRescaling(temperature, relaxation)",
-}
 
 def names() -> dict[str, str]:
     """Every solver that can be named, with what it is for."""
@@ -34,10 +27,11 @@ def names() -> dict[str, str]:
     return own | symplectic | {name: f"diffrax.{kind.__name__}" for name, kind in diffrax_solvers().items()}
 
 
-def choose_solver(solver: str | Solver | dfx.AbstractSolver, own: Mapping[str, Solver] | None = None) -> Solver:
+def choose_solver(solver: str | Solver | dfx.AbstractSolver, own: Mapping[str, Solver | str] | None = None) -> Solver:
     """The solver of this name (any case), or the solver itself; a diffrax solver is wrapped.
 
-    `own` are the solvers that the system to be solved means by some names.
+    `own` are the solvers that the system to be solved means by some names, each by itself or, if it has numbers of its
+    own, by what is to be written for it.
 
     **Raises** `ValueError` for an unknown name, listing the near ones; `TypeError` for what is no solver.
     """
@@ -50,8 +44,11 @@ def choose_solver(solver: str | Solver | dfx.AbstractSolver, own: Mapping[str, S
             f"solver has type {type(solver).__name__}; name one ('auto', 'tsit5', ...) or pass a solver object."
         )
     name = solver.lower()
-    if own is not None and name in own:
-        return own[name]
+    meant = (own or {}).get(name)
+    if isinstance(meant, str):
+        raise ValueError(f"solver={solver!r} has numbers of its own: write solver={meant}.")
+    if meant is not None:
+        return meant
     if name in METHODS:
         return Adaptive(name)
     if name in SCHEMES:
@@ -60,6 +57,4 @@ def choose_solver(solver: str | Solver | dfx.AbstractSolver, own: Mapping[str, S
         return Diffrax(diffrax_solvers()[name](), name)
     near = difflib.get_close_matches(name, [*(own or ()), *names()], n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(map(repr, near))}?" if near else "wl.solvers.names() lists them all."
-    if name in THERMOSTATS:
-        hint = f"thermostats have numbers of their own: pass {THERMOSTATS[name]}."
     raise ValueError(f"no solver is named {solver!r}; {hint}")

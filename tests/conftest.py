@@ -56,3 +56,17 @@ def shared(root: Path) -> Path:
     if not folder.is_dir():
         pytest.skip("needs the data folder ../shared beside the checkout, which is not here")
     return folder
+
+
+@pytest.fixture
+def in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few particles have rows of neighbors, as many have."""
+    monkeypatch.setattr("worldline.physics.md.neighborhood.capacity.MOST_PARTICLES_IN_PAIRS", 0)
+
+
+@pytest.fixture(params=["pairs", pytest.param("rows", marks=pytest.mark.slow)])
+def layout(request: pytest.FixtureRequest) -> str:
+    """All pairs of few particles, or rows of neighbors."""
+    if request.param == "rows":
+        request.getfixturevalue("in_rows")
+    return request.param

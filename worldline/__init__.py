@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .sim import FitResult as FitResult
     from .sim import Free as Free
     from .sim import LogNormal as LogNormal
+    from .sim import Minimum as Minimum
     from .sim import Normal as Normal
     from .sim import Observations as Observations
     from .sim import Positive as Positive
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from .sim import Trajectory as Trajectory
     from .sim import ensemble as ensemble
     from .sim import fit as fit
+    from .sim import minimise as minimise
     from .sim import samples as samples
     from .sim import simulate as simulate
     from .solvers import Sampled as Sampled
@@ -62,8 +64,8 @@ _NAMES = {
     "core": "Parametrized SimulationError Status UnknownParameter fori_loop grad hessian hessian_vector_product "
     "jacobian jit parameters replace scan stack streams use_float64 value_and_grad vmap while_loop",
     "core.lanes": "lanes",
-    "sim": "Bounded Experiment FitResult Free LogNormal Normal Observations Positive Statistics Summary Trajectory "
-    "ensemble fit simulate",
+    "sim": "Bounded Experiment FitResult Free LogNormal Minimum Normal Observations Positive Statistics Summary "
+    "Trajectory ensemble fit minimise simulate",
     "solvers": "Sampled",
 }
 _WHERE = {name: folder for folder, names in _NAMES.items() for name in names.split()}

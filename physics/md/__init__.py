@@ -16,7 +16,6 @@ from .initial import lattice, random_packing, thermal_velocities
 from .learned import Learned
 from .lennard_jones import LennardJones
 from .many_body import ManyBody
-from .minimum import Minimum, minimise
 from .observables import (
     Correlation,
     Estimate,
@@ -80,7 +79,6 @@ __all__ = [
     "Learned",
     "LennardJones",
     "ManyBody",
-    "Minimum",
     "Morse",
     "MorseBonds",
     "NoseHoover",
@@ -113,7 +111,6 @@ __all__ = [
     "kinetic_energy",
     "lattice",
     "mean_squared_displacement",
-    "minimise",
     "potential_energy",
     "pressure",
     "random_packing",

@@ -15,7 +15,7 @@ from ...core.parameters import Parametrized
 from ...core.status import Code
 from ...core.transforms import jit
 from ...solvers.particles import Forces, Particles
-from ...solvers.problems import InitialValueProblem
+from ...solvers.problems import InitialValueProblem, Solver
 from ...solvers.signals import Signal
 from ...solvers.verlet import VelocityVerlet
 from .box import Box
@@ -29,9 +29,16 @@ from .units import Units, units
 
 # Of the reach: with a longer skin rows are longer, with a shorter one they are made more often.
 SKIN = 0.16
+WITH_NUMBERS = {
+    "brownian": "wl.md.Brownian(temperature, friction)",
+    "cell_rescaling": "wl.md.CellRescaling(temperature, pressure, relaxation=..., cell_relaxation=..., compressibility=...)",
+    "langevin": "wl.md.Langevin(temperature, friction)",
+    "nose_hoover": "wl.md.NoseHoover(temperature, relaxation)",
+    "velocity_rescaling": "wl.md.VelocityRescaling(temperature, relaxation)",
+}
 REMEDIES = {
     Code.NON_FINITE: "Two particles may have come too near, or a bond be torn, or a particle be behind a wall: take a smaller dt, "
-    "or begin from wl.md.minimise(system, state).state.",
+    "or begin from wl.minimise(system, state).state.",
     Code.CAPACITY_OVERFLOW: "Particles crowd without end, or the box shrinks or grows without end: look at the run so far, at "
     "dt, and at the pressure. Inside jit or vmap write system = system.sized(state, spare=2.0) outside.",
 }
@@ -93,9 +100,9 @@ class System(Parametrized):
         return REMEDIES | {Code.NON_FINITE: f"{diagnose(self, reached)} {REMEDIES[Code.NON_FINITE]}"}
 
     @property
-    def solvers(self) -> dict[str, Any]:
-        """Steppers of particles by name; "auto" is velocity Verlet."""
-        return {"auto": VelocityVerlet(), "velocity_verlet": VelocityVerlet()}
+    def solvers(self) -> Mapping[str, Solver | str]:
+        """Steppers of particles by name, or what to write for them; "auto" is velocity Verlet."""
+        return {"auto": VelocityVerlet(), "velocity_verlet": VelocityVerlet()} | WITH_NUMBERS
 
     def state(self, position: ArrayLike, velocity: ArrayLike | None = None, box: Box | None = None) -> State:
         """A state of this system: positions and velocities [n, 3], at rest by default, in a box, free space by default.

@@ -14,6 +14,7 @@ from jaxtyping import PyTree
 from ...core.status import Code, SimulationError
 from ...solvers.covariance import covariance
 from ...solvers.least_squares import Tolerances
+from ..growing import with_room
 from ..simulate import as_state, simulate
 from .bounds import Bounded, Free
 from .checks import FINEST, check_at_least_one, check_counts, check_runs, check_system, check_tolerance, sigma_known
@@ -132,8 +133,8 @@ def _experiments(observations: Any, state: PyTree, controls: Any, t0: float | No
 
 def _with_room(system: Any, states: Sequence[PyTree]) -> Any:
     """The system with lists of neighbors that hold those of all states and some more, where it has such lists."""
-    for state in states if hasattr(system, "sized") else ():
-        system = system.sized(state, ROOM)
+    for state in states:
+        system = with_room(system, state, ROOM)
     return system
 
 

@@ -35,7 +35,7 @@ def shrinking():
         (lambda: wl.simulate(PAIR, PLACES, dt=0.01, t1=1.0), TypeError, r"particles start from system.state\(position"),
         (
             lambda: wl.simulate(PAIR, PAIR.state(PLACES), dt=0.01, t1=1.0, solver="langevin"),
-            ValueError, r"pass solver=wl.md.Langevin\(temperature, friction\)",
+            ValueError, r"write solver=wl.md.Langevin\(temperature, friction\)",
         ),
         (
             lambda: wl.simulate(PAIR, together(), dt=0.01, t1=1.0),

@@ -18,7 +18,6 @@ import worldline as wl
 from worldline.physics.md.images import nearest_images
 
 CUTOFF = 1.7
-IN_PAIRS = "worldline.physics.md.neighborhood.capacity.MOST_PARTICLES_IN_PAIRS"
 COUNT = 7
 BONDS = [(0, 1), (1, 2), (2, 3), (2, 4), (5, 6)]
 # By hand: 1-2, 1-3 and 1-4 pairs of the chain 0-1-2-3 with 4 at 2.
@@ -67,8 +66,7 @@ def test_each_box(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["triclinic", *(pytest.param(n, marks=pytest.mark.slow) for n in ("free", "tiny", "slab"))])
-def test_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(IN_PAIRS, 0)
+def test_rows(name: str, in_rows: None) -> None:
     assert_excluded(name)
 
 

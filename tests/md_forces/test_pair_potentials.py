@@ -19,7 +19,6 @@ import worldline as wl
 
 CUTOFF = 1.9
 ROUNDING = 1e-12  # of sums of some hundred terms, relative to the largest
-IN_PAIRS = "worldline.physics.md.neighborhood.capacity.MOST_PARTICLES_IN_PAIRS"
 
 
 def gaussian(r: Any, p: Any) -> Any:
@@ -79,13 +78,6 @@ END = np.exp(-1.7 * CUTOFF) / CUTOFF
 END_SLOPE = -np.exp(-1.7 * CUTOFF) * (1.7 / CUTOFF + 1 / CUTOFF**2)
 
 
-@pytest.fixture(params=["pairs", pytest.param("rows", marks=pytest.mark.slow)])
-def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "rows":
-        monkeypatch.setattr(IN_PAIRS, 0)
-    return request.param
-
-
 @eqx.filter_jit
 def forces(system: wl.md.System, state: wl.md.State) -> Any:
     return system.forces(state)
@@ -118,8 +110,7 @@ def test_all_potentials_and_their_sum() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_each_potential_by_rows(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(IN_PAIRS, 0)
+def test_each_potential_by_rows(case: Case, in_rows: None) -> None:
     system, state = prepared(case.term, "triclinic")
     expected = pair_sum(np.asarray(state.position), "triclinic", case.cutoff, case.u, case.slope)
     assert_same(forces(system, state), expected)
@@ -136,8 +127,7 @@ ROWS_AT_ONCE = ("triclinic", "left-handed")  # these share a program
 
 
 @pytest.mark.parametrize("name", [n if n in ROWS_AT_ONCE else pytest.param(n, marks=pytest.mark.slow) for n in BOXES])
-def test_each_box_in_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(IN_PAIRS, 0)
+def test_each_box_in_rows(name: str, in_rows: None) -> None:
     case = CASES["morse"]
     system, state = prepared(case.term, name)
     assert_same(forces(system, state), pair_sum(np.asarray(state.position), name, case.cutoff, case.u, case.slope))
@@ -149,11 +139,9 @@ def test_each_box_in_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     edges=st.lists(st.floats(0.9, 4.5), min_size=3, max_size=3),
     skew=st.lists(st.floats(-2.5, 2.5), min_size=3, max_size=3),
     periodic=st.tuples(st.booleans(), st.booleans(), st.booleans()),
-    rows=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_random_boxes(edges: list, skew: list, periodic: tuple, rows: bool, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(IN_PAIRS, 0 if rows else 128)
+def test_random_boxes(edges: list, skew: list, periodic: tuple, seed: int, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = np.diag(edges) + np.array([[0, 0, 0], [skew[0], 0, 0], [skew[1], skew[2], 0]])
     monkeypatch.setitem(BOXES, "drawn", (vectors.tolist(), periodic))
     case = CASES["own function"]

@@ -23,7 +23,7 @@ def pulled_well():
 @pytest.mark.parametrize("method", METHODS)
 def test_a_pulled_well_in_closed_form(method):
     system, state = pulled_well()
-    found = wl.md.minimise(system, state, method, tolerance=1e-11)
+    found = wl.minimise(system, state, method, tolerance=1e-11)
     np.testing.assert_allclose(found.state.position[0], [0.5, 0.5 / 3, -0.5], atol=1e-10)
     np.testing.assert_allclose(found.energy, -(1 / 4 + 0.25 / 6 + 4 / 8), rtol=1e-12)
     assert float(found.largest_force) <= 1e-11 and found.status.ok
@@ -37,7 +37,7 @@ def test_derivatives_of_all_orders_of_a_pulled_well():
 
     def of(k):
         stiffness = jnp.asarray([2.0, 3.0, 4.0]).at[0].set(k)
-        found = wl.md.minimise(system.replace({"harmonic_trap.stiffness": stiffness}), state, "lbfgs", tolerance=1e-12)
+        found = wl.minimise(system.replace({"harmonic_trap.stiffness": stiffness}), state, "lbfgs", tolerance=1e-12)
         return jnp.stack([found.state.position[0, 0], found.energy])
 
     for mode in (jax.jacfwd, jax.jacrev):
@@ -52,7 +52,7 @@ def test_overlapping_particles_leave_each_other(method):
     position[1] = position[0] + 1e-3
     system = smooth(count)
     state = system.state(position, None, wl.md.Box.cubic(edge))
-    found = wl.md.minimise(system, state, method, tolerance=1e-7)
+    found = wl.minimise(system, state, method, tolerance=1e-7)
     assert float(jnp.max(jnp.linalg.norm(system.forces(found.state).force, axis=1))) <= 1e-7
     np.testing.assert_allclose(found.energy, system.potential_energy(found.state), rtol=1e-13)
     assert float(found.energy) < -3 * count and float(system.potential_energy(state)) > 1e6
@@ -65,7 +65,7 @@ def test_many_particles_with_lists_that_grow(method):
     grid = np.stack(np.meshgrid(*[np.arange(6)] * 3, indexing="ij"), -1).reshape(-1, 3)[:count]
     position = 1.45 * grid + np.random.default_rng(1).normal(size=(count, 3)) * 0.05
     system = smooth(count)
-    found = wl.md.minimise(system, system.state(position), method, tolerance=1e-4)
+    found = wl.minimise(system, system.state(position), method, tolerance=1e-4)
     fresh = system.forces(found.state)
     assert float(jnp.max(jnp.linalg.norm(fresh.force, axis=1))) <= 1e-4 * (1 + 1e-6)
     np.testing.assert_allclose(found.energy, fresh.energy, rtol=1e-12)
@@ -77,7 +77,7 @@ def glass():
     system = smooth(12)
     position = np.random.default_rng(3).uniform(size=(12, 3)) * 2.4
     state = system.state(position, None, wl.md.Box.cubic(2.5))
-    found = wl.md.minimise(system, state, "lbfgs", cell=True, pressure=0.5, tolerance=1e-9)
+    found = wl.minimise(system, state, "lbfgs", cell=True, pressure=0.5, tolerance=1e-9)
     return system.sized(found.state), found.state
 
 
@@ -99,7 +99,7 @@ def test_derivatives_of_a_glass_three_ways(glass, cell):
     weights -= weights.mean(0)
 
     def of(p):
-        found = wl.md.minimise(
+        found = wl.minimise(
             system.replace({"lennard_jones.sigma": p[0]}), state, "lbfgs", cell=cell, pressure=p[1], tolerance=1e-11,
             throw=False,
         )  # fmt: skip
@@ -122,7 +122,7 @@ def test_a_pair_in_free_space_turns_and_moves_freely():
     system = system.sized(state)
 
     def distance(sigma):
-        found = wl.md.minimise(system.replace({"lennard_jones.sigma": sigma}), state, "lbfgs", tolerance=1e-11)
+        found = wl.minimise(system.replace({"lennard_jones.sigma": sigma}), state, "lbfgs", tolerance=1e-11)
         return jnp.linalg.norm(found.state.position[1] - found.state.position[0])
 
     np.testing.assert_allclose(distance(1.1), 2 ** (1 / 6) * 1.1, rtol=1e-10)
@@ -135,11 +135,11 @@ def test_a_pair_in_free_space_turns_and_moves_freely():
 def test_searches_that_fail_say_why():
     system, state = pulled_well()
     with pytest.raises(wl.SimulationError, match="step limit.* Raise max_steps") as raised:
-        wl.md.minimise(system, state, tolerance=1e-12, max_steps=5)
+        wl.minimise(system, state, tolerance=1e-12, max_steps=5)
     assert int(raised.value.trajectory.steps) == 5
     pair = smooth(2)
     with pytest.raises(wl.SimulationError, match="non-finite.* same place"):
-        wl.md.minimise(pair, pair.state(np.zeros((2, 3))))
+        wl.minimise(pair, pair.state(np.zeros((2, 3))))
     for arguments, words in (
         (dict(method="newton"), "method='newton': write one of 'fire', 'lbfgs'"),
         (dict(tolerance=-1.0), "tolerance=-1.0: one positive number"),
@@ -147,11 +147,11 @@ def test_searches_that_fail_say_why():
         (dict(cell=True), "must repeat along all three edges"),
     ):
         with pytest.raises(ValueError, match=words):
-            wl.md.minimise(system, state, **arguments)
+            wl.minimise(system, state, **arguments)
 
 
 def test_float32_is_enough_for_its_own_tolerance():
     system = wl.md.System(wl.md.LennardJones(1.0, 1.0, 4.0), {"A": 2})
-    found = wl.md.minimise(system, system.state(np.asarray([[0, 0, 0], [0.7, 0.6, 0.8]], np.float32)))
+    found = wl.minimise(system, system.state(np.asarray([[0, 0, 0], [0.7, 0.6, 0.8]], np.float32)))
     assert found.state.position.dtype == found.energy.dtype == jnp.float32
     np.testing.assert_allclose(found.energy, -1.0, rtol=1e-6)

@@ -8,19 +8,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
-from ...core.status import Code, Status, raise_if_failed
-from ...core.transforms import jit
-from ...solvers.descent import Descending, Descent, Landscape, begin, descend
-from ...solvers.fire import Fire
-from ...solvers.implicit_minimum import energy_of_minimum, settled
-from ...solvers.lbfgs import LimitedMemory
-from .state import State
-from .system import System
+from ..core.status import Code, Status, raise_if_failed
+from ..core.transforms import jit
+from ..solvers.descent import Descending, Descent, Landscape, begin, descend
+from ..solvers.fire import Fire
+from ..solvers.implicit_minimum import energy_of_minimum, settled
+from ..solvers.lbfgs import LimitedMemory
+from ..solvers.particles import Particles
+from .growing import until_it_fits, with_room
 
 METHODS: dict[str, type[Descent]] = {"fire": Fire, "lbfgs": LimitedMemory}
-MOST_GROWTHS = 30
 TOLERANCES = {"float64": 1e-6, "float32": 1e-3}
 REMEDIES = {
     Code.STEP_LIMIT: "Raise max_steps, loosen tolerance, or try the other method ('fire', 'lbfgs').",
@@ -36,7 +35,7 @@ class Minimum(eqx.Module):
     `largest_force` is what is left of forces on particles, or on the box; `steps` counts evaluations of forces.
     """
 
-    state: State
+    state: PyTree
     energy: Float[Array, ""]
     largest_force: Float[Array, ""]
     status: Status
@@ -44,8 +43,8 @@ class Minimum(eqx.Module):
 
 
 def minimise(
-    system: System,
-    state: State,
+    system: Any,
+    state: PyTree,
     method: str = "fire",
     *,
     tolerance: ArrayLike | None = None,
@@ -55,8 +54,9 @@ def minimise(
     largest_step: ArrayLike = 0.1,
     throw: bool = True,
 ) -> Minimum:
-    """The state of least energy U that is reached going downhill from a state, with its derivative.
+    """The state of least energy U that particles reach going downhill from a state, with its derivative.
 
+    - `system`, `state`: a `wl.md.System` and a state of it.
     - `method`: "fire" (a ball with inertia, robust from overlaps) or "lbfgs" (quicker from near by).
     - `tolerance`: the largest force on a particle that is left, energy by length; by default 1e-6, in float32 1e-3.
     - `cell`: search for the box too, of any shape, for which U + P V is least under the `pressure` P (energy by volume);
@@ -69,12 +69,12 @@ def minimise(
     without moving or turning the whole. By the positions to begin with the derivative is zero. Under `jit`, `vmap` or `grad` the
     status comes back as data; write system = system.sized(state) outside where positions are traced.
 
-    **Raises** `ValueError` for input that makes no sense, `SimulationError` for a search that fails.
+    **Raises** `ValueError` for input that makes no sense, `TypeError` for what is no system of particles, `SimulationError`
+    for a search that fails.
     """
     if method not in METHODS:
         raise ValueError(f"method={method!r}: write one of {', '.join(map(repr, METHODS))}.")
-    problem = system.problem(state, None)
-    assert problem.particles is not None
+    particles = _particles_of(system, state)
     dtype = state.position.dtype
     tolerance = _positive("tolerance", TOLERANCES[dtype.name] if tolerance is None else tolerance, dtype)
     way = METHODS[method](_positive("largest_step", largest_step, dtype))
@@ -82,22 +82,29 @@ def minimise(
         raise ValueError(f"max_steps={max_steps!r}: a whole number of steps is needed, at least one.")
     if cell and not all(state.box.periodic):
         raise ValueError("cell=True changes the box, which must repeat along all three edges: give the state a box.")
-    system = system.sized(state)
-    landscape = Landscape(system, state, jnp.asarray(pressure, dtype), problem.particles, cell)
-    limit = jnp.asarray(max_steps, jnp.int32)
-    search, minimum = _search(way, landscape, None, tolerance, limit)
-    for _ in range(MOST_GROWTHS):
-        if isinstance(search.code, jax.core.Tracer) or int(search.code) != Code.CAPACITY_OVERFLOW:
-            break
-        larger = system.grown(landscape.at(search.kept.trial))
-        if larger is None:
-            break
-        system = larger
-        landscape = Landscape(system, state, landscape.pressure, problem.particles, cell)
-        search, minimum = _search(way, landscape, search, tolerance, limit)
+    pressure, limit = jnp.asarray(pressure, dtype), jnp.asarray(max_steps, jnp.int32)
+
+    def attempt(system: Any, before: tuple[Descending, Landscape, Minimum] | None) -> tuple[Descending, Landscape, Minimum]:
+        landscape = Landscape(system, state, pressure, particles, cell)
+        search, minimum = _search(way, landscape, None if before is None else before[0], tolerance, limit)
+        return search, landscape, minimum
+
+    def ended(found: tuple[Descending, Landscape, Minimum]) -> tuple[Array, Any]:
+        search, landscape, _ = found
+        return search.code, lambda: landscape.at(search.kept.trial)
+
+    _, _, minimum = until_it_fits(attempt, with_room(system, state), ended)
     if throw and not isinstance(minimum.status.code, jax.core.Tracer):
         raise_if_failed(minimum.status, remedy=REMEDIES, trajectory=minimum)
     return minimum
+
+
+def _particles_of(system: Any, state: PyTree) -> Particles:
+    """What a system tells about its particles. **Raises** `TypeError` for one that has none."""
+    particles = system.problem(state, None).particles if hasattr(system, "problem") else None
+    if particles is None:
+        raise TypeError(f"system has type {type(system).__name__}: minimise is for particles, pass a wl.md.System and its state.")
+    return particles
 
 
 @jit
