@@ -17,7 +17,7 @@ from ..solvers.fire import Fire
 from ..solvers.implicit_minimum import energy_of_minimum, settled
 from ..solvers.lbfgs import LimitedMemory
 from ..solvers.particles import Particles
-from .growing import until_it_fits, with_room
+from .growing import MOST_GROWTHS, with_more_room, with_room
 
 METHODS: dict[str, type[Descent]] = {"fire": Fire, "lbfgs": LimitedMemory}
 TOLERANCES = {"float64": 1e-6, "float32": 1e-3}
@@ -84,16 +84,16 @@ def minimise(
         raise ValueError("cell=True changes the box, which must repeat along all three edges: give the state a box.")
     pressure, limit = jnp.asarray(pressure, dtype), jnp.asarray(max_steps, jnp.int32)
 
-    def attempt(system: Any, before: tuple[Descending, Landscape, Minimum] | None) -> tuple[Descending, Landscape, Minimum]:
+    system, search = with_room(system, state), None
+    for _ in range(MOST_GROWTHS):
         landscape = Landscape(system, state, pressure, particles, cell)
-        search, minimum = _search(way, landscape, None if before is None else before[0], tolerance, limit)
-        return search, landscape, minimum
-
-    def ended(found: tuple[Descending, Landscape, Minimum]) -> tuple[Array, Any]:
-        search, landscape, _ = found
-        return search.code, lambda: landscape.at(search.kept.trial)
-
-    _, _, minimum = until_it_fits(attempt, with_room(system, state), ended)
+        search, minimum = _search(way, landscape, search, tolerance, limit)
+        if isinstance(search.code, jax.core.Tracer) or int(search.code) != Code.CAPACITY_OVERFLOW:
+            break
+        larger = with_more_room(system, landscape.at(search.kept.trial))
+        if larger is None:
+            break
+        system = larger
     if throw and not isinstance(minimum.status.code, jax.core.Tracer):
         raise_if_failed(minimum.status, remedy=REMEDIES, trajectory=minimum)
     return minimum

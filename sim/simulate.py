@@ -21,7 +21,8 @@ from ..solvers.problems import Options, Solution, Solver
 from ..solvers.sensitivity import GRADIENTS
 from ..solvers.signals import Rows, Signal, as_signal
 from ..solvers.stepping import FixedStep
-from .growing import solve_and_grow, with_room
+from .growing import with_room
+from .pieces import solve_in_pieces
 from .progress import solve_in_parts
 from .trajectory import Trajectory
 
@@ -125,7 +126,9 @@ def _solve_on_host(system, state, controls, t0, ts, options, solver, progress) -
     arguments = (system, state, controls, t0, ts, options, solver)
     if isinstance(solver, Adaptive) and progress is not False:
         return solve_in_parts(*arguments, always=bool(progress))
-    return solve_and_grow(_solve, *arguments)
+    if isinstance(solver, FixedStep):
+        return solve_in_pieces(_solve, *arguments, always=progress)
+    return _solve(*arguments)
 
 
 @jit
