@@ -106,7 +106,9 @@ class Coulomb(Term):
             self.exclusions.check(count)
 
     def check_charges(self, charge: Float[np.ndarray, " n"]) -> None:
-        """**Raises** `ValueError` for charges of particles that do not sum to zero."""
+        """**Raises** `ValueError` for charges of particles that do not sum to zero, or that are all zero."""
+        if not np.any(charge):
+            raise ValueError("no particle has a charge: write System(..., charge={'Na': 1.0, 'Cl': -1.0}), or leave Coulomb out.")
         total = float(np.sum(charge, dtype=np.float64))
         if abs(total) > NEUTRAL * float(np.sum(np.abs(charge), dtype=np.float64)):
             raise ValueError(

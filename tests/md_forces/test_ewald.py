@@ -207,7 +207,11 @@ def test_boxes_that_outgrow_the_waves_are_told() -> None:
         (lambda: wl.md.Coulomb(2.0, alpha=-1.0, waves=3), "alpha=-1"),
         (lambda: wl.md.Coulomb(2.0, alpha=1.0, waves=(3, 0, 3)), "waves=\\(3, 0, 3\\)"),
         (lambda: wl.md.Coulomb(2.0, waves_square=9), "waves_square=9"),
-        (lambda: wl.md.System(wl.md.Coulomb(2.0), {"A": 2}).sized(State((2, 3))), "repeats along all its edges"),
+        (lambda: wl.md.System(wl.md.Coulomb(2.0), {"A": 2}), "no particle has a charge"),
+        (
+            lambda: wl.md.System(wl.md.Coulomb(2.0), ["+", "-"], charge={"+": 1.0, "-": -1.0}).sized(State((2, 3))),
+            "repeats along all its edges",
+        ),
     ],
 )
 def test_what_makes_no_sense(make: Callable, words: str) -> None:
