@@ -1,6 +1,6 @@
 """Systems whose arrays may prove too small, such as lists of neighbors: made for a state, and grown where it needs more.
 
-Such a system has `sized(state, spare)` and `grown(state)`; every other system is taken as it is.
+Such a system has `sized(state, spare)` and `grown(state, before)`; every other system is taken as it is.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ def with_room(system: Any, state: PyTree, spare: float | None = None) -> Any:
     return system.sized(state, spare) if hasattr(system, "sized") else system
 
 
-def with_more_room(system: Any, state: PyTree) -> Any | None:
-    """The system with larger arrays than it has, for a state that had too little room; None where that is no help."""
-    return system.grown(state) if hasattr(system, "grown") else None
+def with_more_room(system: Any, state: PyTree, before: int) -> Any | None:
+    """The system with larger arrays than it has, for a state that had too little room; None where that is no help.
+
+    `before` says how often it has grown already.
+    """
+    return system.grown(state, before) if hasattr(system, "grown") and before < MOST_GROWTHS else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import equinox as eqx
@@ -17,7 +18,7 @@ from ..solvers.fire import Fire
 from ..solvers.implicit_minimum import energy_of_minimum, settled
 from ..solvers.lbfgs import LimitedMemory
 from ..solvers.particles import Particles
-from .growing import MOST_GROWTHS, with_more_room, with_room
+from .growing import with_more_room, with_room
 
 METHODS: dict[str, type[Descent]] = {"fire": Fire, "lbfgs": LimitedMemory}
 TOLERANCES = {"float64": 1e-6, "float32": 1e-3}
@@ -85,12 +86,12 @@ def minimise(
     pressure, limit = jnp.asarray(pressure, dtype), jnp.asarray(max_steps, jnp.int32)
 
     system, search = with_room(system, state), None
-    for _ in range(MOST_GROWTHS):
+    for growths in itertools.count():
         landscape = Landscape(system, state, pressure, particles, cell)
         search, minimum = _search(way, landscape, search, tolerance, limit)
         if isinstance(search.code, jax.core.Tracer) or int(search.code) != Code.CAPACITY_OVERFLOW:
             break
-        larger = with_more_room(system, landscape.at(search.kept.trial))
+        larger = with_more_room(system, landscape.at(search.kept.trial), growths)
         if larger is None:
             break
         system = larger

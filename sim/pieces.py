@@ -20,7 +20,7 @@ from jaxtyping import PyTree
 from ..core.status import Code
 from ..solvers.problems import Options, Solution, Solver
 from ..solvers.signals import Signal
-from .growing import MOST_GROWTHS, with_more_room
+from .growing import with_more_room
 from .progress import ProgressBar
 
 WORK = 100_000_000  # numbers of a state times steps in a piece: about a second or two
@@ -76,7 +76,7 @@ def solve_in_pieces(
 ) -> Solution:
     """What `solve` gives for the whole run, with room enough all along.
 
-    A step that finds too little room is not made: the run goes on from the state before it, by `system.grown(state)`. Runs of
+    A step that finds too little room is not made: the run goes on from the state before it, by `system.grown`. Runs of
     several pieces show a bar when `always` or, where that is None, on a terminal.
     """
     if options.dt is None:
@@ -104,8 +104,8 @@ def solve_in_pieces(
                     # By values that came in unseen, such as those that functions close over: the status is data.
                     return solve(system, state, controls, t0, ts, options, solver)
                 code, larger = int(solution.status.code), None
-                if code == Code.CAPACITY_OVERFLOW and growths < MOST_GROWTHS:
-                    larger, growths = with_more_room(system, solution.reached), growths + 1
+                if code == Code.CAPACITY_OVERFLOW:
+                    larger, growths = with_more_room(system, solution.reached, growths), growths + 1
                 out_of_steps = code == Code.STEP_LIMIT and going.steps + int(solution.stats.steps) < limit
                 if larger is None and not out_of_steps:
                     break

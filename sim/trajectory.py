@@ -48,8 +48,9 @@ class Trajectory(eqx.Module):
 
         Cubic Hermite interpolation between stored states with slopes from their neighbours (Catmull-Rom on unequal
         times): third-order accurate in the spacing of `ts`. For the solver's own accuracy at given times, put them
-        into `ts`. The state at an event that ended the run is the last one interpolated; after it, and after the last
-        state before a failure, the result is NaN. **Raises** `ValueError` for times outside the span.
+        into `ts`. What counts, such as the steps of a run, is that of the last stored state. The state at an event that
+        ended the run is the last one interpolated; after it, and after the last state before a failure, the result is
+        NaN. **Raises** `ValueError` for times outside the span.
         """
         self._single("at")
         times = jnp.asarray(t, jnp.result_type(self.ts))
@@ -61,8 +62,13 @@ class Trajectory(eqx.Module):
                     f"t={float(outside.flat[0]):.6g} lies outside the run, which spans {low:.6g} to {high:.6g}."
                 )
         ts, states, end = self._knots()
-        i = jnp.clip(jnp.searchsorted(ts, times, side="right") - 1, 0, max(len(self) - 2, 0))
-        return jax.tree.map(lambda y: hermite(ts, y, i, times, end), states)
+        last = jnp.clip(jnp.searchsorted(ts, times, side="right") - 1, 0, len(self) - 1)
+        i = jnp.minimum(last, max(len(self) - 2, 0))
+
+        def between(y: Array) -> Array:
+            return hermite(ts, y, i, times, end) if jnp.issubdtype(y.dtype, jnp.inexact) else y[last]
+
+        return jax.tree.map(between, states)
 
     def _knots(self) -> tuple[Array, PyTree, Array]:
         """Times and states to interpolate between, and the time at which they end.

@@ -123,10 +123,11 @@ class CellRescaling(ParticleSolver):
     ) -> PyTree:
         """The state after the strain of one step."""
         moving = motion(problem, state, self.drift)
-        volume, kt = state.box.volume(), thermal_energy(problem, self.temperature, t)
+        middle = t + 0.5 * h
+        volume, kt = state.box.volume(), thermal_energy(problem, self.temperature, middle)
         unit = jnp.eye(3, dtype=volume.dtype)
-        lacking = (moving.kinetic + virial + (0.0 if self.drift else 1.0) * kt * unit) / volume - at(self.pressure, t) * unit
-        pace = h * at(self.compressibility, t) / at(self.cell_relaxation, t)
+        lacking = (moving.kinetic + virial + (0.0 if self.drift else 1.0) * kt * unit) / volume - at(self.pressure, middle) * unit
+        pace = h * at(self.compressibility, middle) / at(self.cell_relaxation, middle)
         draws = jax.random.normal(noise(problem, state, 2), (3, 3), volume.dtype)
         if self.shape == "isotropic":
             change = pace * jnp.trace(lacking) / 3 + jnp.sqrt(2 * pace * kt / volume) * draws[0, 0]

@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .problems import InitialValueProblem
@@ -27,9 +28,12 @@ class Bath(ParticleSolver):
         self.name = type(self).__name__.lower()
 
     def check(self, problem: InitialValueProblem) -> None:
-        """**Raises** `ValueError` for a system without particles and a run without key."""
+        """**Raises** `ValueError` for a system without particles, a run without key, and a friction for other particles."""
         super().check(problem)
         needs_key(self.name, problem)
+        count, shape = problem.state.position.shape[0], np.shape(self.friction)
+        if shape not in ((), (count,)):
+            raise ValueError(f"friction has shape {shape} for {count} particles: give one number, or one a particle.")
 
 
 class Langevin(Bath):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PyTree
 
 from ..core.lanes.width import lane_width
@@ -68,7 +69,10 @@ class March:
         """What is stored of a state."""
         if self.options.record is None:
             return self.solver.leave(state)
-        return self.options.record(self.problem.system, self.solver.seen(state, company))
+        measured = self.options.record(self.problem.system, self.solver.seen(state, company))
+        # A state that is returned as it came brings the company with it, which is no result.
+        measured = jax.tree.map(lambda x: None if x is company else x, measured, is_leaf=lambda x: x is company)
+        return jax.tree.map(_as_result, measured)
 
     def to_output(self, carry: Carry, target: Array) -> tuple[Carry, PyTree]:
         """All steps to the next output time."""
@@ -153,6 +157,12 @@ class March:
         """
         make = lambda c: (jnp.zeros((), bool), self.solver.company(self.problem, aim))
         return while_loop(lambda c: c[0], make, (which, company))[1]
+
+
+def _as_result(value: Any) -> Array:
+    if not isinstance(value, (bool, int, float, complex, np.generic, np.ndarray, jax.Array)):
+        raise TypeError(f"record returned {value!r}: it must return numbers, arrays, or tuples, lists and dicts of them.")
+    return jnp.asarray(value)
 
 
 def _has_arrays(company: PyTree) -> bool:

@@ -59,7 +59,7 @@ class NoseHoover(Thermostatted):
         """The chain for the time h, with positions and forces held."""
         moving = motion(problem, state, self.drift)
         g, rate = moving.degrees, 1 / at(self.relaxation, t) ** 2
-        ratio = 2 * moving.energy / (g * thermal_energy(problem, self.temperature, t + (0.5 - half) * h))
+        ratio = 2 * moving.energy / (g * thermal_energy(problem, self.temperature, t + 0.5 * h))
         places, w = list(state.extended[: self.chain]), list(state.extended[self.chain :])
         scale = jnp.ones_like(ratio)
 

@@ -52,7 +52,7 @@ class VelocityRescaling(Thermostatted):
         moving = motion(problem, state, self.drift)
         key = noise(problem, state, half)
         kept = jnp.exp(-h / at(self.relaxation, t))
-        factor = rescaling(key, moving, thermal_energy(problem, self.temperature, t), kept)
+        factor = rescaling(key, moving, thermal_energy(problem, self.temperature, t + 0.5 * h), kept)
         return eqx.tree_at(lambda s: s.velocity, state, moving.whole + factor * moving.velocity)
 
 
@@ -68,7 +68,9 @@ def rescaling(
     dtype = moving.velocity.dtype
     one = jax.random.normal(jax.random.fold_in(key, 0), (), dtype)
     others = chi_square(jax.random.fold_in(key, 1), moving.degrees - 1, dtype)
-    share = (1 - kept) * thermal_energy / (2 * moving.energy)
+    moves = moving.energy > 0
+    share = (1 - kept) * thermal_energy / (2 * jnp.where(moves, moving.energy, 1.0))
     # The same as above: a sum of squares, which cannot be negative by rounding.
     along = jnp.sqrt(kept) + one * jnp.sqrt(share)
-    return jnp.sign(along) * jnp.sqrt(along**2 + share * others)
+    factor = jnp.sign(along) * jnp.sqrt(along**2 + share * others)
+    return jnp.where(moves, factor, 1.0)  # at rest there are no directions to rescale

@@ -67,11 +67,21 @@ class CosineAngles(Bonded):
         return p["stiffness"] * (1 + _cosine(-d[0], d[1]))
 
 
-class CosineSquaredAngles(Angles):
+class CosineSquaredAngles(Bonded):
     """u = k / 2 (cos theta - cos theta_0)², with k the `stiffness` (energy) and theta_0 the `angle`, of triples [m, 3].
 
-    Arguments as in `Angles`. **Raises** `ValueError` for triples and numbers that make no sense, naming the triple.
+    Parameters as in `Angles`. **Raises** `ValueError` for triples and numbers that make no sense, naming the triple.
     """
+
+    stiffness: Float[Array, "..."]
+    angle: Float[Array, "..."]
+
+    symbols: ClassVar[tuple[str, ...]] = ("stiffness", "angle")
+    size: ClassVar[int] = 3
+    rows: ClassVar[str] = "triples"
+
+    def __init__(self, triples: Rows, stiffness: Numbers, angle: Numbers, *, kind: Numbers | None = None):
+        self.declare(triples, kind, stiffness=stiffness, angle=angle)
 
     def potential(self, d: Float[Array, "j 3"], p: Mapping[str, Array]) -> Float[Array, ""]:
         """k / 2 (cos theta - cos theta_0)²."""

@@ -20,6 +20,10 @@ def diagnose(system: System, state: State) -> str:
         bad = np.flatnonzero(~np.isfinite(values).all(1))
         if bad.size:
             return f"The {what} of particle {bad[0]} is {values[bad[0]].tolist()}."
+    away = np.abs(position).max(1)
+    if away.max() > 1e-3 * system.farthest(state.position.dtype):
+        lost = int(np.argmax(away))
+        return f"Particle {lost} is {away[lost]:.3g} away from the origin, so far that numbers have no digits left for distances."
     try:
         system = system.sized(state, SPARE)
     except BoxTooSmall as error:

@@ -64,7 +64,12 @@ class LennardJones(PairPotential):
         return 4 * p["epsilon"] * sixth * (sixth - 1)
 
     def energy(self, near: Surroundings) -> Float[Array, ""]:
-        """U of all pairs, and of the tail."""
+        """U of all pairs, and of the tail. **Raises** `ValueError` for a tail in space that has no volume."""
+        if self.tail and not all(near.box.periodic):
+            raise ValueError(
+                "tail=True spreads particles evenly over the volume of a box that repeats along all three edges, and this one does "
+                "not: leave tail out, or give the state such a box, wl.md.Box.cubic(10.0)."
+            )
         return super().energy(near) + self._tail(near) if self.tail else super().energy(near)
 
     def _tail(self, near: Surroundings) -> Float[Array, ""]:

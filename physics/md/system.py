@@ -29,6 +29,7 @@ from .units import Units, units
 
 # Of the reach: with a longer skin rows are longer, with a shorter one they are made more often.
 SKIN = 0.16
+SPARES = (SPARE, 1.5, 2.0, 4.0, 8.0)  # times the room that is needed now
 WITH_NUMBERS = {
     "brownian": "wl.md.Brownian(temperature, friction)",
     "cell_rescaling": "wl.md.CellRescaling(temperature, pressure, relaxation=..., cell_relaxation=..., compressibility=...)",
@@ -57,7 +58,8 @@ class System(Parametrized):
     - `skin`: how far beyond the longest reach of an interaction lists of neighbors look, a length; by default 0.16 of it.
     - `native`: sums over neighbors as native code where there is some.
 
-    Parameters are called after their term: `system.parameters["lennard_jones.sigma"]`, `system.replace({"mass[0]": 40.0})`.
+    Parameters are called after their term: `system.parameters["lennard_jones.sigma"]`. Masses inside are in units in which force
+    is mass times acceleration: `system.replace({"mass[0]": 40.0 * system.units.mass})` is 40 amu (in "lj" `units.mass` is 1).
     """
 
     interaction: Sum
@@ -140,7 +142,7 @@ class System(Parametrized):
             )
         self._check_charges()
         if traced[0] or reach == 0 or not np.isfinite(np.asarray(state.position)).all():
-            capacity: AllPairs | Capacity = pairs or AllPairs(count, state.box.periodic, (0, 0, 0))
+            capacity: AllPairs | Capacity = pairs or AllPairs(count, state.box.periodic, (1, 1, 1))
         else:
             before = self.capacity if isinstance(self.capacity, Capacity) else None
             capacity = plan(np.asarray(state.position), state.box, reach, reach + self.skin, before, spare or SPARE)
@@ -148,10 +150,13 @@ class System(Parametrized):
         object.__setattr__(sized, "capacity", capacity)
         return sized
 
-    def grown(self, state: State) -> System | None:
-        """This system with more room than it has, for states like one in which it was too little; None if more is no help."""
+    def grown(self, state: State, before: int = 0) -> System | None:
+        """This system with more room than it has, for states like one in which it was too little; None if more is no help.
+
+        `before` says how often it has grown already: what goes on crowding is given more each time.
+        """
         # A step that was not made may need more room than the state before it.
-        larger = (self.sized(state, spare) for spare in (SPARE, 1.5, 2.0, 4.0))
+        larger = (self.sized(state, spare) for spare in SPARES[min(before // 2, len(SPARES) - 2) :])
         try:
             return next((s for s in larger if jax.tree.structure(s) != jax.tree.structure(self)), None)  # type: ignore[operator]
         except BoxTooSmall:
@@ -160,6 +165,10 @@ class System(Parametrized):
     def _check_charges(self) -> None:
         if not isinstance(self.charge, jax.core.Tracer) and not isinstance(self.kind, jax.core.Tracer):
             self.interaction.check_charges(np.asarray(self.charge)[np.asarray(self.kind)])
+
+    def farthest(self, dtype: Any) -> float:
+        """How far from the origin distances as long as the reach of interactions can still be told."""
+        return self.interaction.reach / float(jnp.finfo(dtype).eps) or np.inf
 
     def lists(self, state: State) -> AllPairs | RowLists:
         """Lists of neighbors for a state."""
@@ -261,7 +270,8 @@ def _few(system: System) -> bool:
 
 
 def _code(system: System, state: State, lists: AllPairs | RowLists) -> Array:
-    return _enough(system, state.box, lists)
+    code = _enough(system, state.box, lists)
+    return jnp.where(jnp.max(jnp.abs(state.position)) > system.farthest(state.position.dtype), Code.NON_FINITE, code)
 
 
 def _enough(system: System, box: Box, lists: AllPairs | RowLists) -> Array:

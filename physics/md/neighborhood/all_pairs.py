@@ -1,7 +1,7 @@
 """Few particles: every pair and every image near enough, without lists.
 
-Two particles are brought nearest to each other in fractional coordinates, each from -1/2 to 1/2; images that lie within
-the cutoff are then at most floor(cutoff / height + 1/2) cells away along each edge, in a box of any shape.
+Of the images of a pair, s + n apart in fractional coordinates along an edge, only those with |s + n| < cutoff / height can lie
+within the cutoff, in a box of any shape: at most ceil(2 cutoff / height) in a row, which begins at another n for each pair.
 """
 
 from __future__ import annotations
@@ -24,22 +24,31 @@ from .pair_programs import Signature
 
 @dataclass(frozen=True)
 class AllPairs:
-    """All pairs of `count` particles and their images up to `reach` cells away, along the edges that are periodic."""
+    """All pairs of `count` particles, with the `nearest` so many images of each pair along the edges, one where not periodic."""
 
     count: int
     periodic: tuple[bool, bool, bool]
-    reach: tuple[int, int, int]
+    nearest: tuple[int, int, int]
 
     @property
     def images(self) -> np.ndarray:
-        """Lattice shifts [m, 3] of all images, that of none first."""
-        shifts = itertools.product(*(range(-k, k + 1) for k in self.reach))
-        return np.array(sorted(shifts, key=lambda s: (sum(map(abs, s)), s)), float)
+        """By how many edges [m, 3] each image of a pair is away from the first one."""
+        return np.array(list(itertools.product(*map(range, self.nearest))), float)
+
+    @property
+    def itself(self) -> int:
+        """Which of the images of a particle is the particle itself."""
+        return int(np.ravel_multi_index(tuple((k - 1) // 2 for k in self.nearest), self.nearest))
+
+    def first(self, fractional: Float[Array, "*m 3"]) -> Float[Array, "*m 3"]:
+        """By how many edges the first image is away, for pairs that are `fractional` apart: s + n > -nearest / 2."""
+        n = jnp.floor(-0.5 * np.asarray(self.nearest, fractional.dtype) - jax.lax.stop_gradient(fractional)) + 1
+        return jnp.where(np.asarray(self.periodic), n, 0.0)
 
     def holds(self, cutoff: float, heights: Float[Array, "3"]) -> Bool[Array, ""]:
-        """Whether no image is needed that is farther away than `reach`."""
-        needed = jnp.where(np.asarray(self.periodic), jnp.floor(cutoff / heights + 0.5), 0.0)
-        return jnp.all(needed <= np.asarray(self.reach))
+        """Whether no image within the cutoff is missed."""
+        within = 2 * cutoff <= np.asarray(self.nearest) * heights
+        return jnp.all(within | ~np.asarray(self.periodic))
 
     def evaluate(
         self, pair: Callable, lists: Sequence[Array], signature: Signature, cutoff: float, operands: Sequence[Array]
@@ -70,28 +79,23 @@ class _Visit:
         xs, hs, data, shared = self.signature.operands(operands)
         inverse = inverse_edges(hs[0])
         between = [x[None, :, :] - x[:, None, :] for x in xs]
-        cells = self._nearest(between[0], inverse)
+        first = self.structure.first(between[0] @ inverse)
         same = jnp.eye(n, dtype=bool)
         term = functools.partial(masked, self.pair, self.cutoff)
         every = jax.vmap(jax.vmap(term, (0, 0, None, 0, None)), (0, 0, 0, None, None))
 
-        def image(shift: Array) -> list[Array]:
-            d = [b + (shift - cells) @ h for b, h in zip(between, hs)]
-            return self._gathered(every(d, same & (shift == 0).all(), data, data, shared))
+        def image(k: Array | int) -> list[Array]:
+            d = [b + (first + images[k]) @ h for b, h in zip(between, hs)]
+            return self._gathered(every(d, same & (k == self.structure.itself), data, data, shared))
 
         images = jnp.asarray(self.structure.images.astype(xs[0].dtype))
-        total = image(images[0])
+        total = image(0)
         if len(images) == 1:
             return total
-        add = lambda total, shift: ([a + b for a, b in zip(total, image(shift))], None)
-        return jax.lax.scan(add, total, images[1:])[0]
+        return jax.lax.fori_loop(1, len(images), lambda k, total: [a + b for a, b in zip(total, image(k))], total)
 
     def _gathered(self, values: Sequence[Array]) -> list[Array]:
         return [jnp.sum(y, (0, 1)) if total else jnp.sum(y, 1) for y, total in zip(values, self.signature.totals)]
-
-    def _nearest(self, between: Array, inverse: Array) -> Array:
-        cells = jnp.round(jax.lax.stop_gradient(between @ inverse))
-        return jnp.where(np.asarray(self.structure.periodic), cells, 0.0)
 
     def one_by_one(self, *operands: Array) -> list[Array]:
         """Pair after pair, in a loop whose places are the same in all lanes; one side only where results have a parity."""
@@ -104,12 +108,12 @@ class _Visit:
 
         def of_pair(i: Array, j: Array) -> list[Array]:
             between = [_at(x, j) - _at(x, i) for x in xs]
-            cells = self._nearest(between[0], inverse)
+            first = self.structure.first(between[0] @ inverse)
             own, other = [_at(x, i) for x in data], [_at(x, j) for x in data]
 
             def image(k: Array | int) -> list[Array]:
-                d = [b + (images[k] - cells) @ h for b, h in zip(between, hs)]
-                return masked(self.pair, self.cutoff, d, (i == j) & (k == 0), own, other, shared)
+                d = [b + (first + images[k]) @ h for b, h in zip(between, hs)]
+                return masked(self.pair, self.cutoff, d, (i == j) & (k == self.structure.itself), own, other, shared)
 
             add = lambda k, sums: [a + b for a, b in zip(sums, image(k))]
             return image(0) if len(images) == 1 else jax.lax.fori_loop(0, len(images), add, zeros)

@@ -58,9 +58,9 @@ def plan(
 def pairs_of_few(count: int, box: Box, cutoff: float) -> AllPairs | None:
     """All pairs of particles that are few enough for that, wherever they are in a box; None for more."""
     heights = 1 / np.linalg.norm(np.linalg.inv(np.asarray(box.vectors, np.float64)), axis=0)
-    # Two places are from -1/2 to 1/2 apart; some room for boxes that shrink, for then a run must begin anew.
-    near = _three(math.floor(cutoff / h * 1.02 + 0.5) if p else 0 for h, p in zip(heights, box.periodic))
-    pairs = count * math.prod(2 * k + 1 for k in near)
+    # Some room for boxes that shrink, for then a run must begin anew.
+    near = _three(max(1, math.ceil(2.04 * cutoff / h)) if p else 1 for h, p in zip(heights, box.periodic))
+    pairs = count * math.prod(near)
     return AllPairs(count, box.periodic, near) if count <= MOST_PARTICLES_IN_PAIRS and pairs <= MOST_PAIRS_OF_ONE else None
 
 
