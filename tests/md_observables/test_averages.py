@@ -49,11 +49,24 @@ def test_statistical_inefficiency(memory):
 
 
 def test_a_series_that_is_too_short_says_so():
-    series = autoregressive(0.99, 2000, 50)
-    found = wl.md.block_average(series)
-    assert not np.asarray(found.enough).any()
-    assert "too short" in str(wl.md.block_average(series[:, 0]))
+    """Errors are too small by more than a fifth where most series say so, and by less where few do."""
+    for independent, said, pull in ((15, (0.0, 0.2), (1.25, 2.0)), (80, (0.8, 1.0), (1.0, 1.25))):
+        found = wl.md.block_average(autoregressive(0.9, 19 * independent, 600))
+        assert said[0] <= np.mean(found.enough) <= said[1]
+        assert pull[0] < np.sqrt(np.mean((found.mean / found.error) ** 2)) < pull[1]
+    assert "too short" in str(wl.md.block_average(autoregressive(0.99, 2000, 1)[:, 0]))
     assert "too short" not in str(wl.md.block_average(autoregressive(0.0, 2000, 1)[:, 0]))
+
+
+def test_measurements_in_a_dict_are_averaged_each():
+    series = {"P": autoregressive(0.5, 500, 1)[:, 0], "parts": {"kinetic": np.arange(10.0)}}
+    found = wl.md.block_average(series)
+    assert float(found["P"].error) == float(wl.md.block_average(series["P"]).error)
+    assert float(found["parts"]["kinetic"].mean) == 4.5
+    assert repr(found["P"]) == f"Estimate({found['P']})"
+    for other in (wl.md.statistical_inefficiency, wl.md.block_average):
+        with pytest.raises(TypeError, match="jax.tree.map"):
+            other(object())
 
 
 def test_a_series_that_never_changes_has_no_error():

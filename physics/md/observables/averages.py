@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, overload
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from ....core.transforms import jit
 
-ENOUGH = 100  # values that are as good as independent, below which an error cannot be trusted
+# Values that are as good as independent, from which an error can be trusted. Of Gaussian series of known memory (4, 19, 66
+# values for an independent one; 1500 of each) the means are off by 1.10 of their errors, root mean square, with 150 independent
+# values, 1.16 with 75, 1.21 with 50, 1.27 with 30, 1.46 with 20: errors are too small by a fifth near 50. Of series with 75,
+# nine in ten pass this limit.
+ENOUGH = 50
 FEWEST_BLOCKS = 4
 WINDOW = 5.0  # correlation times
 
@@ -20,6 +28,10 @@ class Estimate(eqx.Module):
     mean: Float[Array, "..."]
     error: Float[Array, "..."]
     enough: Bool[Array, "..."]
+
+    def __repr__(self) -> str:
+        traced = any(isinstance(x, jax.core.Tracer) for x in (self.mean, self.error, self.enough))
+        return "Estimate(traced)" if traced else f"Estimate({str(self).removeprefix('Estimate of ')})"
 
     def __str__(self) -> str:
         values = np.atleast_1d(np.asarray(self.mean))
@@ -32,7 +44,11 @@ class Estimate(eqx.Module):
         return f"{mean:.{min(digits, 16)}f} ± {error:.{min(digits, 16)}f}{note}"
 
 
-def block_average(series: Float[ArrayLike, "t ..."]) -> Estimate:
+@overload
+def block_average(series: Float[ArrayLike, "t ..."]) -> Estimate: ...
+@overload
+def block_average(series: Mapping[str, Any]) -> dict[str, Any]: ...
+def block_average(series: Float[ArrayLike, "t ..."] | Mapping[str, Any]) -> Estimate | dict[str, Any]:
     """The mean over time and its standard error by blocking.
 
     Blocks of B = 1, 2, 4, ... values are averaged, and s_B² = variance of the means of n / B blocks over their number. It
@@ -40,15 +56,18 @@ def block_average(series: Float[ArrayLike, "t ..."]) -> Estimate:
 
         B³ > 2 n (s_B / s_1)⁴,
 
-    at which what is left of the correlation and the scatter of s_B itself are in balance. `enough` says whether there are a
-    hundred values as good as independent, n (s_1 / s_B)² >= 100. Entries after the first axis are each on their own; for
-    measurements in a dict write `jax.tree.map(block_average, run.states)`.
+    at which what is left of the correlation and the scatter of s_B itself are in balance. `enough` says whether there are
+    fifty values as good as independent, n (s_1 / s_B)² >= 50; errors of fewer are typically too small by more than a fifth.
+    Entries after the first axis are each on their own; of a dict of series, as `record` may make one, there is a dict of
+    estimates.
 
-    **Raises** `ValueError` for fewer than two values.
+    **Raises** `ValueError` for fewer than two values, `TypeError` for what is no series.
 
     **Source**: H. Flyvbjerg, H. G. Petersen, J. Chem. Phys. 91 (1989) 461; the choice of B: R. M. Lee et al., Phys. Rev. E 83
     (2011) 066706.
     """
+    if isinstance(series, Mapping):
+        return {name: block_average(one) for name, one in series.items()}
     return _blocked(as_series(series))
 
 
@@ -85,8 +104,14 @@ def statistical_inefficiency(series: Float[ArrayLike, "t ..."]) -> Float[Array, 
 
 
 def as_series(series: Float[ArrayLike, "t ..."]) -> Float[Array, "t ..."]:
-    """The series as floats. **Raises** `ValueError` for fewer than two values."""
-    x = jnp.asarray(series)
+    """The series as floats. **Raises** `ValueError` for fewer than two values, `TypeError` for what is no array."""
+    try:
+        x = jnp.asarray(series)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"series has type {type(series).__name__}: give numbers over time, [t, ...]; of a structure of them write "
+            "jax.tree.map(wl.md.block_average, run.states)."
+        ) from error
     if x.ndim == 0 or x.shape[0] < 2:
         raise ValueError(f"series has shape {x.shape}: at least two values are needed, along the first axis.")
     return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
