@@ -90,11 +90,18 @@ class Report:
             ).rstrip()
             for line in lines
         ]
+        return "\n".join([self.title, "", *table, "", self.summary, *(["", *self.notes] if self.notes else [])])
+
+    @property
+    def summary(self) -> str:
+        """How many problems were right, failed, and were skipped: "9 problems: 4 ok, 5 skipped"."""
         failed = sum(not row.passed for row in self.rows)
-        count = f"{len(self.rows)} problem{'s' if len(self.rows) != 1 else ''}"
         skipped = sum(row.skipped is not None for row in self.rows)
-        summary = f"{count}, {'all ok' if not failed else f'{failed} FAILED'}{f', {skipped} skipped' if skipped else ''}"
-        return "\n".join([self.title, "", *table, "", summary, *(["", *self.notes] if self.notes else [])])
+        count = f"{len(self.rows)} problem{'s' if len(self.rows) != 1 else ''}"
+        if self.rows and not failed and not skipped:
+            return f"{count}, all ok"
+        counts = {"ok": len(self.rows) - failed - skipped, "FAILED": failed, "skipped": skipped}
+        return f"{count}: {', '.join(f'{many} {word}' for word, many in counts.items() if many) or 'nothing was checked'}"
 
     def _is_text(self, key: str) -> bool:
         return any(isinstance(row.facts.get(key), str) for row in self.rows)

@@ -35,7 +35,7 @@ def test_table_has_a_column_for_everything_and_lines_up():
     assert rows[0].split() == ["good", "tsit5", "12", "0.012", "1.0e-09", "-", "ok"]
     start = heading.index("verdict")
     assert [row[start:].split(":")[0] for row in rows] == ["ok", "FAILED", "FAILED"]
-    assert "3 problems, 2 FAILED" in lines
+    assert "3 problems: 1 ok, 2 FAILED" in lines
 
 
 def test_headings_of_several_words_stand_in_several_lines():
@@ -60,4 +60,7 @@ def test_skipped_rows_are_no_failure_and_alone_no_success():
     skipped = Row("data", skipped="data.csv is not there")
     report = Report("Title", [GOOD, skipped])
     assert report.passed and not Report("Title", [skipped]).passed
-    assert skipped.verdict == "skipped: data.csv is not there" and "2 problems, all ok, 1 skipped" in str(report)
+    assert skipped.verdict == "skipped: data.csv is not there" and "2 problems: 1 ok, 1 skipped" in str(report)
+    assert Report("Title", [GOOD]).summary == "1 problem, all ok"
+    assert Report("Title", [skipped]).summary == "1 problem: 1 skipped"
+    assert Report("Title", []).summary == "0 problems: nothing was checked"
