@@ -199,3 +199,11 @@ def test_float32_stays_float32():
     single = jax.jit(everything)(*fluid(np.float32))
     assert all(x.dtype == np.float32 for x in jax.tree.leaves(single))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4), single, exact)
+
+
+def test_pressure_without_motions_is_that_of_the_virial():
+    system, state = fluid()
+    still = system.state(state.position, None, state.box)
+    np.testing.assert_allclose(
+        wl.md.pressure(system, state, kinetic=False), wl.md.pressure(system, still), rtol=1e-12
+    )

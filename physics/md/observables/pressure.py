@@ -11,15 +11,18 @@ from ..system import System
 from .volume import volume_of
 
 
-def pressure(system: System, state: State, *, volume: ArrayLike | None = None) -> Float[Array, ""]:
+def pressure(
+    system: System, state: State, *, volume: ArrayLike | None = None, kinetic: bool = True
+) -> Float[Array, ""]:
     """P = (2 K + tr W) / (3 V), an energy by volume; in bar: `pressure / system.units.factor("bar")`.
 
     K is the kinetic energy of all motions and W = -dU/d(strain) the virial, so that P = -dF/dV on average. `volume` is that
-    of the box by default; it must be given where the box does not repeat along all edges.
+    of the box by default; it must be given where the box does not repeat along all edges. `kinetic=False` leaves out the
+    motions, as in `stress`.
 
     **Raises** `ValueError` for a box without a volume.
     """
-    return -jnp.trace(stress(system, state, volume=volume)) / 3
+    return -jnp.trace(stress(system, state, volume=volume, kinetic=kinetic)) / 3
 
 
 def stress(
