@@ -60,6 +60,16 @@ def test_what_is_recorded_is_measured_of_the_states(layout):
     assert run.final.position.shape == state.position.shape
 
 
+def test_what_is_recorded_may_be_the_state_and_numbers():
+    system = wl.md.System(wl.md.HarmonicTrap(1.0), {"A": 2})
+    state = system.state(np.eye(3)[:2])
+    run = wl.simulate(system, state, dt=0.1, steps=3, record=lambda system, state: {"state": state, "n": (2, True)})
+    np.testing.assert_array_equal(run.states["state"].position, wl.simulate(system, state, dt=0.1, steps=3).states.position)
+    assert run.states["state"].neighbors is None and run.states["n"][0].tolist() == [2] * 4
+    with pytest.raises(TypeError, match="record returned 'warm': it must return numbers"):
+        wl.simulate(system, state, dt=0.1, steps=3, record=lambda system, state: "warm")
+
+
 def test_two_runs_are_one_and_steps_are_counted(layout):
     system, state = fluid(cells=3, **layout)
     system = system.sized(state)

@@ -7,6 +7,7 @@ import worldline as wl
 
 FLUID = wl.md.LennardJones(1.0, 1.0, 2.0, shape="force_shift")
 PAIR = wl.md.System(FLUID, {"A": 2})
+TAILED = wl.md.System(wl.md.LennardJones(1.0, 1.0, 2.0, tail=True), {"A": 2})
 PLACES = [[0.0, 0.0, 0.0], [1.2, 0.0, 0.0]]
 
 
@@ -32,6 +33,12 @@ def shrinking():
         (lambda: wl.md.System(FLUID, {"A": 3.0}), ValueError, "species has 3.0 of 'A': how many there are is a whole number"),
         (lambda: wl.md.System(FLUID, {"A": 0}), ValueError, "species is empty"),
         (lambda: wl.md.LennardJones(1.0, 1.0, [2.0, 2.5]), TypeError, r"cutoff=\[2.0, 2.5\]: it must be one number"),
+        (lambda: TAILED.energies(TAILED.state(PLACES)), ValueError, "tail=True spreads particles evenly over the volume of a box"),
+        (
+            lambda: wl.simulate(PAIR, PAIR.state(PLACES), dt=0.01, t1=1.0, solver=wl.md.Langevin(1.0, [1.0] * 3), key=0),
+            ValueError, r"friction has shape \(3,\) for 2 particles",
+        ),
+        (lambda: wl.minimise(wl.ode.System(lambda t, y, p: -y, {}), 1.0), TypeError, "minimise is for particles"),
         (lambda: wl.simulate(PAIR, PLACES, dt=0.01, t1=1.0), TypeError, r"particles start from system.state\(position"),
         (
             lambda: wl.simulate(PAIR, PAIR.state(PLACES), dt=0.01, t1=1.0, solver="langevin"),

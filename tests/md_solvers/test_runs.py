@@ -145,6 +145,25 @@ def test_a_temperature_may_change_in_time(ideal_gas):
     assert abs(float(jnp.mean(run.final.velocity**2)) - 3.0) < 4 * 3.0 * np.sqrt(2 / 6000)
 
 
+def test_nose_hoover_stays_of_second_order_where_the_temperature_changes(few):
+    system, state = few
+    solver = wl.md.NoseHoover(wl.Sampled([0.0, 0.1, 0.2], [1.0, 3.0, 5.0]), 0.1)
+    end = lambda steps: wl.simulate(system, state, dt=0.2 / steps, t1=0.2, solver=solver).final.position
+    best = end(1280)
+    errors = [float(jnp.abs(end(steps) - best).max()) for steps in (40, 80, 160)]
+    np.testing.assert_allclose([errors[0] / errors[1], errors[1] / errors[2]], 4.0, rtol=0.1)
+
+
+@pytest.mark.parametrize("name", ["velocity_rescaling", "cell_rescaling"])
+def test_particles_at_rest_are_moved_by_their_forces_first(name):
+    crystal, box = wl.md.lattice("fcc", density=0.9, cells=2)
+    system = wl.md.System(wl.md.LennardJones(1.0, 1.0, 1.6, shape="force_shift"), {"A": len(crystal)})
+    shaken = crystal + 0.05 * np.random.default_rng(0).normal(size=crystal.shape)
+    state = system.state(shaken, None, box)
+    hot = wl.simulate(system, state, dt=0.004, t1=2.0, solver=SOLVERS[name], key=1).final
+    assert 0.3 < float(wl.md.temperature(system, hot)) < 2.0
+
+
 def test_parameters_that_make_no_sense_are_refused():
     for make, words in (
         (lambda: wl.md.Langevin(-1.0, 1.0), r"temperature=-1.0: it must be zero or positive"),

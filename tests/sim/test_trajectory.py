@@ -46,6 +46,13 @@ def test_interpolation_is_of_third_order():
     assert np.log2(errors[0] / errors[1]) > 2.7, errors
 
 
+def test_what_counts_is_not_interpolated():
+    system = wl.md.System(wl.md.HarmonicTrap(1.0), {"A": 1})
+    run = wl.simulate(system, system.state([[1.0, 0, 0]]), dt=0.1, steps=5)
+    assert run.at(0.31).step.dtype == run.final.step.dtype
+    assert run.at(jnp.asarray([0.0, 0.25, run.ts[3], 0.5])).step.tolist() == [0, 2, 3, 5]
+
+
 def test_slices_by_number_and_by_time(run):
     part = run[10:21]
     np.testing.assert_array_equal(part.ts, run.ts[10:21])
