@@ -19,6 +19,7 @@ from ..solvers.implicit_minimum import energy_of_minimum, settled
 from ..solvers.lbfgs import LimitedMemory
 from ..solvers.particles import Particles
 from .growing import with_more_room, with_room
+from .simulate import as_state
 
 METHODS: dict[str, type[Descent]] = {"fire": Fire, "lbfgs": LimitedMemory}
 TOLERANCES = {"float64": 1e-6, "float32": 1e-3}
@@ -75,6 +76,7 @@ def minimise(
     """
     if method not in METHODS:
         raise ValueError(f"method={method!r}: write one of {', '.join(map(repr, METHODS))}.")
+    state = as_state(state)
     particles = _particles_of(system, state)
     dtype = state.position.dtype
     tolerance = _positive("tolerance", TOLERANCES[dtype.name] if tolerance is None else tolerance, dtype)

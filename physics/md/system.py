@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from ...core.parameters import Parametrized
+from ...core.parameters import Parametrized, brief
 from ...core.status import Code
 from ...core.transforms import jit
 from ...solvers.particles import Forces, Particles
@@ -21,7 +21,7 @@ from ...solvers.verlet import VelocityVerlet
 from .box import Box
 from .diagnosis import diagnose
 from .neighborhood import SPARE, AllPairs, BoxTooSmall, Capacity, RowLists, pairs_of_few, plan, search, still_right
-from .species import kinds_of, of_species
+from .species import counted, kinds_of, of_species
 from .state import State, make_state
 from .surroundings import Surroundings
 from .terms import Sum, Term
@@ -96,6 +96,12 @@ class System(Parametrized):
             raise ValueError(f"skin={self.skin:.6g}: how far lists look beyond the cutoff is a length, not below zero.")
         self.interaction.check(self.species, self.kind.shape[0])
         self._check_charges()
+
+    def __repr__(self) -> str:
+        # Masses are shown as they are inside, since a derivative by the system is a system as well.
+        unit = "" if self.units.mass == 1.0 else f" (1 amu is {self.units.mass:.6g})"
+        constants = f"mass={brief(self.mass)}{unit}, charge={brief(self.charge)}"
+        return f"System({counted(self.species, self.kind)}, units={self.units.name!r}, {self.interaction!r}, {constants})"
 
     def remedies(self, reached: State) -> dict[Code, str]:
         """What to try when a run of particles failed, and which particle it failed at, by the state it had reached."""
@@ -271,7 +277,8 @@ def _few(system: System) -> bool:
 
 def _code(system: System, state: State, lists: AllPairs | RowLists) -> Array:
     code = _enough(system, state.box, lists)
-    return jnp.where(jnp.max(jnp.abs(state.position)) > system.farthest(state.position.dtype), Code.NON_FINITE, code)
+    far = jnp.max(jnp.abs(state.position)) > system.farthest(state.position.dtype)
+    return jnp.where(far & (code == Code.OK), Code.NON_FINITE, code)
 
 
 def _enough(system: System, box: Box, lists: AllPairs | RowLists) -> Array:
