@@ -18,7 +18,8 @@ from jaxtyping import Array, Bool, Float, Int
 from ....core.lanes.transform import lanes
 from ....core.status import Code
 from ..box import Box, inverse_edges
-from .rows import AT_ONCE, Rows
+from .candidates import rows_of_candidates
+from .rows import AT_ONCE, Rows, native_on_cpus
 from .sorting import places_where, sort_by_cell
 
 PARTS = 2  # cells within the reach of a search: more have fewer pairs to test, and more ends of columns
@@ -185,11 +186,24 @@ def _rows(
         # The last one tried stands there without being near.
         return row.at[jnp.minimum(count, length - 1)].set(own)[: capacity.row], count
 
-    if native:
-        rows, count = lanes(row_of, in_axes=(0, 0), out_axes=0)(own, cell)
-    else:
-        rows, count = jax.vmap(row_of)(own, cell)
-    return rows, count
+    def at_once(own: Array, cell: Array) -> tuple[Array, Array]:
+        return rows_of_candidates(table, own, cell, lambda cell: _runs(start, cell, cells), reach, capacity.row)
+
+    if not native:
+        return at_once(own, cell)
+    return native_on_cpus(lanes(row_of, in_axes=(0, 0), out_axes=0), at_once, own, cell)
+
+
+def _runs(start: Array, cell: Int[Array, "n 3"], cells: tuple[int, int, int]) -> tuple[Array, Array]:
+    """Where the places of cells around these begin and end in the table, [n, columns]; empty outside of all cells."""
+    around = np.arange(-PARTS, PARTS + 1, dtype=np.int32)
+    a, b = (x.reshape(1, -1) + cell[:, e : e + 1] for e, x in enumerate(np.meshgrid(around, around, indexing="ij")))
+    inside = (a >= 0) & (a < cells[0]) & (b >= 0) & (b < cells[1])
+    base = (a * cells[1] + b) * cells[2]
+    low = jnp.maximum(cell[:, 2:] - PARTS, 0)
+    high = jnp.minimum(cell[:, 2:] + PARTS, cells[2] - 1) + 1
+    at = lambda k: start.at[jnp.where(inside, base + k, 0)].get(mode="promise_in_bounds")
+    return at(low), jnp.where(inside, at(high), 0)
 
 
 def row_capacity(neighbors: int) -> int:
