@@ -18,7 +18,7 @@ def together():
 def shrinking():
     position, box = wl.md.lattice("fcc", density=0.8, cells=2)
     system = wl.md.System(FLUID, {"A": 32})
-    barostat = wl.md.CellRescaling(1.0, 1e5, relaxation=0.1, cell_relaxation=0.1, compressibility=0.1)
+    barostat = wl.md.CellRescaling(1.0, 1e3, relaxation=0.1, cell_relaxation=0.1, compressibility=0.1)
     state = system.state(position, wl.md.thermal_velocities(system.masses, 1.0, 0), box)
     return wl.simulate(system, state, dt=0.005, t1=5.0, solver=barostat, key=0)
 
