@@ -133,3 +133,14 @@ def test_what_is_not_written_leaves_the_old_file(tmp_path, changes, error, messa
     with pytest.raises(error, match=message):
         wl.md.write_xyz(path, [structure(), structure(**changes)])
     assert path.read_text() == "what was there" and list(tmp_path.iterdir()) == [path]
+
+
+def test_columns_that_look_like_velocities_or_charges_are_told(tmp_path):
+    path = tmp_path / "other.xyz"
+    path.write_text("1\nProperties=species:S:1:pos:R:3:velo:R:3:charge:R:1\nAr 0 0 0 1 2 3 0.5\n")
+    with pytest.warns(UserWarning) as told:
+        found = wl.md.read_xyz(path)
+    assert ["'charge'" in str(told[0].message), "'velo' is kept" in str(told[1].message)] == [True, True]
+    np.testing.assert_array_equal(found.arrays["velo"], [[1, 2, 3]])
+    with pytest.raises(ValueError, match="frame=0.5: it must be a whole number"), pytest.warns(UserWarning):
+        wl.md.read_xyz(path, frame=0.5)

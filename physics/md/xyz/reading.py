@@ -8,6 +8,7 @@ these, as in the files of ASE; or in reduced units, which the field reduced_unit
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ from .comment import read_comment
 
 Source = str | os.PathLike[str]
 PLAIN = "species:S:1:pos:R:3"
+# Columns of other programs that look like something that is read, and are in units that nobody tells.
+MEANINGS = dict.fromkeys(("vel", "velo", "velocity", "velocities"), "velocities") | dict.fromkeys(("charge", "charges"), "charges")
 _READ_APART = ("species", "pos", "masses", "momenta", "initial_charges")
 
 
@@ -36,11 +39,14 @@ def read_xyz(path: Source, *, frame: int | None = None, units: str = "metal") ->
     without either space is free.
 
     **Raises** `ValueError` naming the line: counts that are wrong, a truncated file, columns that are not what Properties=
-    says; and for a file of several frames where `frame` is not given.
+    says; and for a file of several frames where `frame` is not given. **Warns** of columns such as `velo` or `charge`, which are
+    in no known units.
     """
     frames = read_xyz_frames(path, units=units)
     if frame is None and len(frames) > 1:
         raise ValueError(f"{path} holds {len(frames)} frames: write read_xyz(path, frame=0), or read_xyz_frames(path) for all.")
+    if frame is not None and not isinstance(frame, (int, np.integer)):
+        raise ValueError(f"frame={frame!r}: it must be a whole number, 0 for the first.")
     try:
         return frames[frame or 0]
     except IndexError:
@@ -55,6 +61,12 @@ def read_xyz_frames(path: Source, *, units: str = "metal") -> list[Structure]:
             frames = list(_frames(enumerate(file, 1), str(path), units))
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is no text file: {error}.") from error
+    for name in sorted({name for frame in frames for name in frame.arrays} & set(MEANINGS)):
+        warnings.warn(
+            f"{path}: the column {name!r} is kept in arrays[{name!r}] and not taken for {MEANINGS[name]}, whose columns are "
+            "momenta and initial_charges in ASE's units.",
+            stacklevel=3,
+        )
     if not frames:
         raise ValueError(f"{path} is empty: an XYZ file begins with the number of atoms.")
     return frames
