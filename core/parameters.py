@@ -125,13 +125,18 @@ class Parametrized(eqx.Module):
         """A copy with other values for the parameters named; see `worldline.replace`."""
         return replace(self, changes, **named)
 
+    def _facts(self) -> list[str]:
+        """What `repr` says beside the parameters, such as "cutoff=2.5"."""
+        return []
+
     def __repr__(self) -> str:
         names, leaves, _ = _named_leaves(self, unique=False)
-        named = [(n, x) for n, x in zip(names, leaves) if n is not None]
-        shown = [f"{name}={_brief(leaf)}" for name, leaf in named[:_SHOWN_NAMES]]
+        # An array without entries says nothing.
+        named = [(n, x) for n, x in zip(names, leaves) if n is not None and 0 not in jnp.shape(x)]
+        shown = [f"{name}={brief(leaf)}" for name, leaf in named[:_SHOWN_NAMES]]
         if len(named) > _SHOWN_NAMES:
             shown.append(f"... {len(named) - _SHOWN_NAMES} more")
-        return f"{type(self).__name__}({', '.join(shown)})"
+        return f"{type(self).__name__}({', '.join([*shown, *self._facts()])})"
 
 
 def _named_leaves(tree: Any, unique: bool = True) -> tuple[list[str | None], list[Any], Any]:
@@ -233,7 +238,8 @@ def _fitted(name: str, value: Any, old: Any, shape: tuple[int, ...]) -> Array:
     return given.astype(dtype)
 
 
-def _brief(leaf: Any) -> str:
+def brief(leaf: Any) -> str:
+    """An array in a few words: its numbers where they are few, else type and shape."""
     shape = jnp.shape(leaf)
     kind = f"{jnp.result_type(leaf)}[{', '.join(map(str, shape))}]"
     if isinstance(leaf, jax.core.Tracer):

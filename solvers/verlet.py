@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from ..core.parameters import brief
+from ..core.pytrees import is_array
 from ..core.status import Code
 from .march import RENEW
 from .particles import Particles
@@ -22,6 +27,10 @@ class Moving(eqx.Module):
 
 class ParticleSolver(FixedStep):
     """Fixed steps of systems with `particles`. Subclasses define `move`, and `extend` where they have own variables."""
+
+    def __repr__(self) -> str:
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "name"}
+        return f"{type(self).__name__}({', '.join(f'{name}={_word(value)}' for name, value in given.items())})"
 
     def check(self, problem: InitialValueProblem) -> None:
         """**Raises** `ValueError` for a system that has no particles."""
@@ -110,3 +119,7 @@ def masses(problem: InitialValueProblem, state: PyTree) -> Float[Array, "n 1"]:
 def drift(state: PyTree, velocity: Float[Array, "n 3"], h: Float[Array, ""]) -> PyTree:
     """The state after moving with these velocities for the time h."""
     return eqx.tree_at(lambda s: (s.position, s.velocity), state, (state.position + h * velocity, velocity))
+
+
+def _word(value: Any) -> str:
+    return brief(value) if is_array(value) else repr(value)

@@ -88,9 +88,21 @@ def __getattr__(name: str) -> Any:
     elif name in _WHERE:
         value = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
     else:
-        raise AttributeError(f"worldline has no name {name!r}; dir(worldline) lists what there is.")
+        raise _unknown(name)
     globals()[name] = value
     return value
+
+
+def _unknown(name: str) -> AttributeError:
+    if name.startswith("_"):  # asked for by Python and its tools, which must not wait for JAX
+        return AttributeError(f"worldline has no name {name!r}.")
+    from .core.names import unknown_name
+
+    written = {known: f"wl.{known}" for known in __all__}
+    for engine in ("md", "ode", "rigid"):
+        inside = importlib.import_module(_MODULES[engine], __name__).__all__
+        written = {known: f"wl.{engine}.{known}" for known in inside} | written
+    return unknown_name("worldline", name, written)
 
 
 def __dir__() -> list[str]:

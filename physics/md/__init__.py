@@ -1,5 +1,8 @@
 """Molecular dynamics: particles in a box, their interactions, and what is measured of them."""
 
+from typing import Any
+
+from ...core.names import unknown_name
 from ...solvers.cell_rescaling import CellRescaling
 from ...solvers.langevin import Brownian, Langevin
 from ...solvers.nose_hoover import NoseHoover
@@ -130,3 +133,12 @@ __all__ = [
     "write_setfl",
     "write_xyz",
 ]
+
+# What is the same for all engines is looked for here, too.
+_ELSEWHERE = ("simulate", "minimise", "ensemble", "fit", "grad", "vmap", "jit", "hessian", "Sampled", "use_float64")
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(f"wl.md has no name {name!r}.")
+    raise unknown_name("wl.md", name, {n: f"wl.{n}" for n in _ELSEWHERE} | {n: f"wl.md.{n}" for n in __all__})

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ...core.arrays import Numbers
+from ...core.pytrees import is_array
 from .exclusions import Rows, as_places
 from .pairs import as_parameter
 from .surroundings import Surroundings
@@ -67,6 +68,9 @@ class Bonded(Term):
                 raise ValueError(f"{name} has shape {array.shape}: {needs}, one for each kind of {self.rows}.")
             setattr(self, name, array)
         self.places, self.kind = jnp.asarray(rows), jnp.asarray(kinds.astype(np.int32))
+
+    def _facts(self) -> list[str]:
+        return [f"{self.places.shape[-2]} {self.rows}"] if is_array(self.places) and self.places.ndim > 1 else []
 
     def _of_rows(self, value: Array, dtype: np.dtype) -> Float[Array, " m"]:
         value = value.astype(dtype)

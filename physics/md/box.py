@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from ...core.arrays import as_floats
+from ...core.parameters import brief
 from ...core.precision import default_float
 
 Periodic = bool | Sequence[bool]
@@ -67,6 +68,19 @@ class Box(eqx.Module):
     def free() -> Box:
         """Space without end or images."""
         return Box(jnp.eye(3, dtype=default_float()), (False, False, False))
+
+    def __repr__(self) -> str:
+        vectors = self.vectors
+        if not isinstance(vectors, jax.Array | np.ndarray) or isinstance(vectors, jax.core.Tracer) or vectors.shape != (3, 3):
+            return f"Box({'none' if vectors is None else brief(vectors)}, periodic={self.periodic})"
+        if not any(self.periodic) and np.array_equal(vectors, np.eye(3)):
+            return "Box.free()"
+        edges = np.diag(vectors)
+        end = ")" if all(self.periodic) else f", periodic={self.periodic})"
+        if not np.array_equal(vectors, np.diag(edges)):
+            return f"Box.triclinic([{', '.join(map(brief, vectors))}]{end}"
+        cubic = bool((edges == edges[0]).all())
+        return f"Box.cubic({edges[0]:.6g}{end}" if cubic else f"Box.orthorhombic({', '.join(map(brief, edges))}{end}"
 
     def volume(self) -> Float[Array, ""]:
         """|a · (b x c)|."""

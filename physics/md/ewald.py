@@ -156,6 +156,11 @@ class Coulomb(Term):
         }
         return {name: near.units.coulomb * value for name, value in parts.items()}
 
+    def _facts(self) -> list[str]:
+        accuracy = f"accuracy={math.erfc(self.alpha * self.cutoff):.3g}"
+        sums = [f"alpha={self.alpha:.6g}", f"waves={self.waves}"] if self.longest is None else [accuracy]
+        return [*super()._facts(), *sums, *([] if self.exclusions is None else ["exclusions"])]
+
     def _real(self, near: Surroundings) -> Array:
         data = (near.charge, None if self.exclusions is None else self.exclusions.partners(near))
         scale = () if self.exclusions is None else self.exclusions.scale

@@ -106,6 +106,11 @@ class Exclusions(Parametrized):
             level=np.repeat(np.arange(len(less), dtype=np.int32), [len(x) for x in less]),
         )  # fmt: skip
 
+    def _facts(self) -> list[str]:
+        if self.excluded is None or self.scaled is None:  # in a derivative
+            return []
+        return [f"{self.excluded.shape[-2]} pairs excluded, {self.scaled.shape[-2]} scaled"]
+
     def check(self, count: int) -> None:
         """**Raises** `ValueError` for a system of another number of particles."""
         if self.excluded_of.shape[0] != count:

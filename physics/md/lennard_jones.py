@@ -72,6 +72,9 @@ class LennardJones(PairPotential):
             )
         return super().energy(near) + self._tail(near) if self.tail else super().energy(near)
 
+    def _facts(self) -> list[str]:
+        return [*super()._facts(), *(["tail=True"] if self.tail else [])]
+
     def _tail(self, near: Surroundings) -> Float[Array, ""]:
         kinds = len(near.species)
         numbers = jnp.zeros(kinds, near.position.dtype).at[near.kind].add(1.0)

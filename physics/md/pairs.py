@@ -120,6 +120,11 @@ class PairPotential(Term):
                     f"number, one for each species [{len(species)}], or a table [{len(species)}, {len(species)}]."
                 )
 
+    def _facts(self) -> list[str]:
+        shape = [] if self.shape == "cut" else [f"shape={self.shape!r}"]
+        onset = [f"onset={self.onset:.6g}"] if self.shape == "switch" else []
+        return [*super()._facts(), *shape, *onset, *([] if self.exclusions is None else ["exclusions"])]
+
     def _shared(self, dtype: Any) -> tuple[dict[str, Array], tuple[Array, Array]]:
         """Parameters, and value and slope of u at the cutoff, of all pairs of species."""
         p = {name: x.astype(dtype) for name, x in self.table().items()}

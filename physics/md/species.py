@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from jaxtyping import Array, ArrayLike
 
 from ...core.arrays import as_floats
 from ...core.precision import default_float
+from ...core.pytrees import is_array
 
 
 def kinds_of(species: Sequence[str] | Mapping[str, int]) -> tuple[tuple[str, ...], Array]:
@@ -55,3 +57,11 @@ def of_species(what: str, given: ArrayLike | Mapping[str, ArrayLike], species: t
     if what == "mass" and not isinstance(array, jax.core.Tracer) and not (np.asarray(array) > 0).all():
         raise ValueError(f"mass = {np.asarray(array).tolist()}: every mass must be a positive number.")
     return array
+
+
+def counted(species: tuple[str, ...], kind: Any) -> str:
+    """How many particles there are of each species, "64 O, 128 H"; the names alone where that is not known."""
+    if not is_array(kind) or isinstance(kind, jax.core.Tracer) or kind.ndim != 1 or kind.dtype.kind not in "iu":
+        return ", ".join(species)
+    counts = np.bincount(np.asarray(kind), minlength=len(species))
+    return ", ".join(f"{count} {name}" for name, count in zip(species, counts))

@@ -22,7 +22,7 @@ from .box import Box
 from .diagnosis import diagnose
 from .neighborhood import SPARE, AllPairs, BoxTooSmall, Capacity, RowLists, pairs_of_few, plan, search, still_right
 from .species import counted, kinds_of, of_species
-from .state import State, make_state
+from .state import State, make_state, one_state
 from .surroundings import Surroundings
 from .terms import Sum, Term
 from .units import Units, units
@@ -38,8 +38,8 @@ WITH_NUMBERS = {
     "velocity_rescaling": "wl.md.VelocityRescaling(temperature, relaxation)",
 }
 REMEDIES = {
-    Code.NON_FINITE: "Two particles may have come too near, or a bond be torn, or a particle be behind a wall: take a smaller dt, "
-    "or begin from wl.minimise(system, state).state.",
+    Code.NON_FINITE: "Two particles may have come too near, a bond be torn, a particle be behind a wall, or the box run away: take a "
+    "smaller dt, or begin from wl.minimise(system, state).state.",
     Code.CAPACITY_OVERFLOW: "Particles crowd without end, or the box shrinks or grows without end: look at the run so far, at "
     "dt, and at the pressure. Inside jit or vmap write system = system.sized(state, spare=2.0) outside.",
 }
@@ -135,7 +135,7 @@ class System(Parametrized):
         A system that has such lists is returned as it is, unless `spare` says how many times the room needed now there
         should be. To be called before `jit` where positions or the box are traced.
         """
-        _check_state(state)
+        one_state(state)
         if self.capacity is not None and spare is None:
             return self
         reach, count = self.interaction.reach, state.position.shape[0]
@@ -220,7 +220,7 @@ class System(Parametrized):
 
         **Raises** `TypeError` for what is no state of particles, `ValueError` for controls, which particles do not have.
         """
-        _check_state(state)
+        one_state(state)
         if state.position.shape != (self.kind.shape[0], 3):
             raise ValueError(
                 f"the state's position has shape {state.position.shape}; this system needs ({self.kind.shape[0]}, 3)."
@@ -303,11 +303,6 @@ PARTICLES = Particles(
     prepare=_prepare, right=_right, code=_code, few=_few, force=_force, forces=_forces, mass=lambda system: system.masses,
     boltzmann=lambda system: system.units.boltzmann,
 )  # fmt: skip
-
-
-def _check_state(state: Any) -> None:
-    if not isinstance(state, State):
-        raise TypeError(f"the state has type {type(state).__name__}; particles start from system.state(position, ...).")
 
 
 def _no_rate(system: System, t: Array, state: State, u: None) -> State:

@@ -45,6 +45,10 @@ class Term(Parametrized):
         """Whether the arrays of this term are large enough for a box."""
         return jnp.ones((), bool)
 
+    def _facts(self) -> list[str]:
+        cutoff = getattr(self, "cutoff", None)
+        return [f"cutoff={cutoff:.6g}"] if isinstance(cutoff, float) else []
+
     def __add__(self, other: Term) -> Sum:
         return Sum.of(self, other)
 
@@ -66,6 +70,9 @@ class Sum(Term):
                 unique, number = f"{name}_{number}", number + 1
             terms[unique] = term
         return Sum(terms)
+
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self.terms.values())) or "Sum()"
 
     def energy(self, near: Surroundings) -> Float[Array, ""]:
         """The sum of all energies."""

@@ -45,9 +45,15 @@ class Estimate(eqx.Module):
 
 
 @overload
-def block_average(series: Float[ArrayLike, "t ..."]) -> Estimate: ...
+def block_average(series: Float[ArrayLike, "t ..."]) -> Estimate:
+    """Of one series."""
+
+
 @overload
-def block_average(series: Mapping[str, Any]) -> dict[str, Any]: ...
+def block_average(series: Mapping[str, Any]) -> dict[str, Any]:
+    """Of each series of a dict."""
+
+
 def block_average(series: Float[ArrayLike, "t ..."] | Mapping[str, Any]) -> Estimate | dict[str, Any]:
     """The mean over time and its standard error by blocking.
 

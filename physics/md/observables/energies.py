@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from ....core.transforms import jit
-from ..state import State
+from ..state import State, one_state
 from ..system import System
 
 
 def kinetic_energy(system: System, state: State) -> Float[Array, ""]:
     """K = 1/2 sum of m v², an energy."""
-    return 0.5 * jnp.sum(_weights(system, state) * state.velocity**2)
+    return 0.5 * jnp.sum(_weights(system, one_state(state)) * state.velocity**2)
 
 
 def potential_energy(system: System, state: State) -> Float[Array, ""]:
@@ -47,7 +47,7 @@ def temperature(
     **Raises** `ValueError` for a single particle without `degrees_of_freedom`, and for a number that is not positive.
     """
     if degrees_of_freedom is None:
-        count = state.position.shape[0]
+        count = one_state(state).position.shape[0]
         if count < 2:
             raise ValueError("a single particle has no motions relative to its center of mass: pass degrees_of_freedom=3.")
         mass = _weights(system, state)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from ....core.transforms import jit
-from ..state import State
+from ..state import State, one_state
 from ..system import System
 from .volume import volume_of
 
@@ -35,7 +35,7 @@ def stress(
 
     **Raises** `ValueError` for a box without a volume.
     """
-    share = volume_of(state.box, volume)
+    share = volume_of(one_state(state).box, volume)
     virial = _virial(system.sized(state), state)
     if kinetic:
         momentum = system.masses.astype(state.velocity.dtype)[:, None] * state.velocity

@@ -18,7 +18,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 from ....core.status import Code
 from ....core.transforms import jit
 from ..neighborhood import AllPairs, Capacity, RowLists, plan, search
-from ..state import State
+from ..state import State, one_state
 from ..system import System
 from .volume import volume_of
 
@@ -75,6 +75,7 @@ class RadialDistribution(eqx.Module):
 
         **Raises** `ValueError` for a box without a volume, `TypeError` where lists of unknown size would be needed.
         """
+        one_state(state)
         first, second = self._members(system)
         like = self.kinds is None or self.kinds[0] == self.kinds[1]
         own, other = jnp.sum(first), jnp.sum(second)
