@@ -24,6 +24,7 @@ from ....core.lanes.uniformity import inner_jaxpr, open_jaxpr
 Numbers = np.ndarray
 ELEMENTWISE = (frozenset(RULES) | {"select_n"}) - {"bitcast_convert_type"}
 MOST_NUMBERS = 16  # in an array that is taken apart; programs with larger ones, such as learned potentials, are mapped
+MOST_PRODUCTS = 64  # of numbers, in a product of matrices that is taken apart
 
 
 def on_many(program: ClosedJaxpr, many: tuple[int, ...], arguments: Sequence[Any]) -> list[Numbers]:
@@ -92,7 +93,7 @@ def _step(equation: Any, many: tuple[int, ...], given: list[Any]) -> list[Any]:
         for place in np.ndindex(shape):
             out[place] = call(*(x[place] for x in operands))
         return [out]
-    if differs and name in STRUCTURAL:
+    if differs and name in STRUCTURAL and (name != "dot_general" or _is_short(params, equation)):
         operands = [_widened(x, v.aval.shape, many) for x, v in zip(given, equation.invars)]
         moved = STRUCTURAL[name](params, shape, *operands)
         return [moved if _differs(moved) else _single(moved)]
@@ -113,9 +114,17 @@ def _slice(params: dict, shape: tuple[int, ...], x: Numbers) -> Numbers:
     return x[tuple(slice(a, b, s) for a, b, s in zip(params["start_indices"], params["limit_indices"], strides))]
 
 
+def _is_short(params: dict, equation: Any) -> bool:
+    """Whether a product is of few numbers, and none of its axes are counted along by both factors."""
+    (axes, _), batch = params["dimension_numbers"]
+    left, out = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
+    return not batch[0] and np.prod([left[k] for k in axes]) * np.prod(out) <= MOST_PRODUCTS
+
+
 STRUCTURAL: dict[str, Any] = {
     "broadcast_in_dim": _broadcast,
     "concatenate": lambda params, shape, *xs: np.concatenate(xs, params["dimension"]),
+    "dot_general": lambda params, shape, a, b: np.tensordot(a, b, params["dimension_numbers"][0]),
     "reduce_sum": lambda params, shape, x: np.add.reduce(x, params["axes"]) if params["axes"] else x,
     "reshape": lambda params, shape, x: x.reshape(shape),
     "slice": _slice,

@@ -24,7 +24,7 @@ from .many_pairs import Numbers, apart, each, on_many, together
 from .pair_programs import Signature
 
 AT_ONCE = 4  # neighbors that a step of the loop of a row reads
-ROWS_IN_A_CHUNK = 256  # on XLA: arrays of a chunk fit the cache
+PLACES_IN_A_CHUNK = 1 << 16  # on XLA: arrays of a chunk fit the cache, and are worth the start of an operation
 
 
 def native_on_cpus(native: Callable[..., Any], xla: Callable[..., Any], *operands: Array) -> Any:
@@ -109,7 +109,7 @@ class _Visit:
         rows, own, _, parent, shift, rank = lists
         xs, hs, data, shared = self.signature.operands(operands)
         n, totals = rows.shape[0], self.signature.totals
-        size = min(n, ROWS_IN_A_CHUNK)
+        size = min(n, max(PLACES_IN_A_CHUNK // rows.shape[1], 1))
         chunks = -(-n // size)
         known = [*self._places(parent, shift, xs, hs), *(x.at[parent].get(mode="promise_in_bounds") for x in data)]
         one = [jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in known]
