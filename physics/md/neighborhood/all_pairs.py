@@ -159,8 +159,11 @@ def _in_memory(x: Array) -> Array:
 def masked(
     pair: Callable, cutoff: float, d: Sequence[Array], excluded: Array, own: Sequence, other: Sequence, shared: Sequence
 ) -> list[Array]:
-    """The pair function, and zero for a particle with itself or beyond the cutoff, where it is not evaluated."""
+    """The pair function, and zero for a particle with itself, where it is not evaluated, and beyond the cutoff.
+
+    What is near decides about results alone: XLA computes it anew for each use, and may round it differently next to the cutoff.
+    """
     square = d[0][0] * d[0][0] + d[0][1] * d[0][1] + d[0][2] * d[0][2]
     near = ~(square >= cutoff * cutoff) & ~excluded  # what is no number is near, so that it is seen
-    safe = jnp.where(near, d[0], jnp.asarray([cutoff, 0.0, 0.0], d[0].dtype))
-    return [jnp.where(near, y, 0.0) for y in pair(safe, *d[1:], *own, *other, *shared)]
+    apart = jnp.where(excluded, jnp.asarray([cutoff, 0.0, 0.0], d[0].dtype), d[0])
+    return [jnp.where(near, y, 0.0) for y in pair(apart, *d[1:], *own, *other, *shared)]

@@ -98,11 +98,11 @@ def still_right(lists: RowLists, position: Float[Array, "n 3"], box: Box, cutoff
     than r was then nearer than (r + 2 delta) |F^-1|, which must not exceed the reach.
     """
     position, vectors = jax.lax.stop_gradient((position, box.vectors))
-    deformation = inverse_edges(lists.vectors) @ vectors
-    back = inverse_edges(vectors) @ lists.vectors
-    # x_search F = s_search h, so that the shift into the home cell is the same for both.
-    moved = jnp.sqrt(jnp.max(_square_of(position - _times(lists.position, deformation))))
-    stretch = 1 + jnp.sqrt(jnp.sum((back - jnp.eye(3, dtype=back.dtype)) ** 2))
+    change = vectors - lists.vectors
+    # F - 1 in place of F: where nothing has moved since the search, rounding of places far away must not seem a motion.
+    strain = inverse_edges(lists.vectors) @ change
+    moved = jnp.sqrt(jnp.max(_square_of((position - lists.position) - _times(lists.position, strain))))
+    stretch = 1 + jnp.sqrt(jnp.sum((inverse_edges(vectors) @ change) ** 2))
     return ~((cutoff + 2 * moved) * stretch > reach)  # lists of places that are no numbers are as good as any
 
 
