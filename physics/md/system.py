@@ -38,8 +38,8 @@ WITH_NUMBERS = {
     "velocity_rescaling": "wl.md.VelocityRescaling(temperature, relaxation)",
 }
 REMEDIES = {
-    Code.NON_FINITE: "Two particles may have come too near, a bond be torn, a particle be behind a wall, or the box run away: take a "
-    "smaller dt, or begin from wl.minimise(system, state).state.",
+    Code.NON_FINITE: "Two particles may have come too near, a bond be torn, a particle be behind a wall, or the box run away: "
+    "take a smaller dt, or begin from wl.minimise(system, state).state.",
     Code.CAPACITY_OVERFLOW: "Particles crowd without end, or the box shrinks or grows without end: look at the run so far, at "
     "dt, and at the pressure. Inside jit or vmap write system = system.sized(state, spare=2.0) outside.",
 }
