@@ -16,9 +16,10 @@ Numbers = ArrayLike | Sequence[Any]  # what becomes an array: one number, an arr
 
 
 def as_floats(value: Numbers) -> Array:
-    """An array of floats: what is one keeps its type, other numbers take the default one."""
+    """An array of floats of definite type: what is one keeps its type, other numbers take the default one."""
     array = jnp.asarray(value)
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(default_float())
+    # JAX remembers which arrays came from Python numbers, and compiles again for others of the same values.
+    return jnp.asarray(array, array.dtype if jnp.issubdtype(array.dtype, jnp.floating) else default_float())
 
 
 def stack(*components: ArrayLike | Sequence[ArrayLike]) -> Float[Array, "n *shape"]:

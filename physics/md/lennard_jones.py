@@ -78,7 +78,7 @@ class LennardJones(PairPotential):
     def _tail(self, near: Surroundings) -> Float[Array, ""]:
         kinds = len(near.species)
         numbers = jnp.zeros(kinds, near.position.dtype).at[near.kind].add(1.0)
-        p = {name: jnp.broadcast_to(x, (kinds, kinds)) for name, x in self.table().items()}
+        p = {name: jnp.broadcast_to(x.astype(numbers.dtype), (kinds, kinds)) for name, x in self.table().items()}
         third = (p["sigma"] / self.cutoff) ** 3
         volume = near.box.volume()
         pairs = numbers[:, None] * numbers[None, :] * p["epsilon"] / volume

@@ -95,7 +95,9 @@ def test_runs_of_like_states_compile_once():
     run = wl.simulate(system, state, t1=0.2, dt=DT)
     system = system.sized(run.final)
     begin = wl.simulate(system, run.final, t1=0.1, dt=DT).final
+    changed = system.replace({"lennard_jones.epsilon": 1.001})
     _compiled.clear()
+    wl.simulate(changed, begin, t1=0.1, dt=DT)
     for _ in range(3):
         begin = wl.simulate(system, begin, t1=0.1, dt=DT).final
     assert not _compiled

@@ -263,3 +263,9 @@ def test_spheres_that_outgrow_their_cutoff_are_no_numbers() -> None:
     system, state = prepared(wl.md.SoftSphere(1.0, 1.0, 1.2), "orthorhombic")
     larger = system.replace({"soft_sphere.sigma": 1.3})
     assert np.isfinite(float(system.potential_energy(state))) and np.isnan(float(larger.potential_energy(state)))
+
+
+def test_a_tail_takes_the_precision_of_positions():
+    system = wl.md.System(wl.md.LennardJones(1.0, 1.0, 2.0, tail=True), {"A": 2})
+    state = system.state(np.eye(3, dtype=np.float32)[:2], None, wl.md.Box.cubic(np.float32(5.0)))
+    assert system.forces(state).force.dtype == system.potential_energy(state).dtype == np.float32
