@@ -11,6 +11,10 @@ change with a parameter is exactly
 the covariance of two things measured in one ordinary run: no derivative goes through the dynamics, which are chaotic. Each
 round simulates with the parameters so far, measures g and dU/d theta, and takes a Gauss-Newton step: the best one that changes
 no parameter by more than a tenth, because peaks that are far from where they should be say little about what to do next.
+
+A run of 15 ps tells epsilon to some 10 K only, so that steps would go to and fro around the answer without end. From the first
+step of less than half of that on, each round is one more estimate of the answer, and the parameters are the mean of these: what was
+learned from earlier runs is kept, and the scatter of the estimates is the error.
 """
 
 import jax
@@ -28,7 +32,7 @@ TEMPERATURE, DENSITY, MASS = 94.4, 1.374, 39.948  # K, g/cm3, amu
 EPSILON, SIGMA = "lennard_jones.epsilon", "lennard_jones.sigma"
 PUBLISHED = {EPSILON: 119.8 * UNITS.boltzmann, SIGMA: 3.405}
 START = {EPSILON: 80.0 * UNITS.boltzmann, SIGMA: 3.1}
-ROUNDS, LONGEST = 10, 0.1  # of a step, in logarithms of the parameters
+ROUNDS, LONGEST = 18, 0.1  # of a step, in logarithms of the parameters
 
 argon = wl.md.LennardJones(*PUBLISHED.values(), cutoff=8.5, shape="force_shift")
 position, box = wl.md.lattice("fcc", density=DENSITY * UNITS.factor("g/cm^3") / (MASS * UNITS.mass), cells=4)
@@ -70,40 +74,47 @@ def told(parameters):
 
 molten = wl.simulate(system, state, dt=0.01, t1=10.0, solver=wl.md.Langevin(300.0, friction=2.0), key=0).final
 target, liquid = sample(PUBLISHED, molten, 80.0, key=1)
-print("round   epsilon/k (K)   sigma (angstrom)   largest |g - target|")
-parameters, state, path, curves = START, liquid, [told(START)], []
-for k in range(ROUNDS + 1):
-    found, state = sample(parameters, state, 15.0 if k < ROUNDS else 80.0, key=10 + 2 * k)
+print("round   epsilon/k (K)   sigma (angstrom)   largest |g - target|   this run alone says")
+parameters, state, path, curves, estimates = START, liquid, [told(START)], [], []
+for k in range(ROUNDS):
+    found, state = sample(parameters, state, 15.0, key=10 + 2 * k)
     gap = target["g"].mean(0) - found["g"].mean(0)
     curves.append(found["g"].mean(0))
-    print(f"{k:5d} {told(parameters)[0]:15.2f} {told(parameters)[1]:18.4f} {np.abs(gap).max():22.3f}")
     slope, weight = weighted_slope(found, target)
     step = lsq_linear(slope, weight * gap, bounds=(-LONGEST, LONGEST)).x
-    parameters = {name: value * np.exp(change) for (name, value), change in zip(parameters.items(), step)}
+    near = bool(estimates) or np.abs(step).max() < LONGEST / 2
+    estimate = {name: value * np.exp(change) for (name, value), change in zip(parameters.items(), step)}
+    print("{:5d} {:15.2f} {:18.4f} {:22.3f} {:15.2f} {:8.4f}".format(k, *told(parameters), np.abs(gap).max(), *told(estimate)))
+    estimates += [told(estimate)] if near else []
+    parameters = dict(zip(estimate, np.mean(estimates, 0) * [UNITS.boltzmann, 1.0])) if near else estimate
     path.append(told(parameters))
 
-# Both runs are of finite length: the error of the last step is that of the averages it is made of.
+# The target is of a run of finite length, too: its error is the same in all estimates, and no average takes it away.
 inverse = np.linalg.pinv(slope) * weight
-errors = [np.asarray(wl.md.block_average(measured["g"] @ inverse.T).error) for measured in (found, target)]
-error = told(parameters) * np.hypot(*errors)
+of_target = told(parameters) * np.asarray(wl.md.block_average(target["g"] @ inverse.T).error)
+error = np.hypot(np.std(estimates, 0, ddof=1) / np.sqrt(len(estimates)), of_target)
+print(f"mean of the last {len(estimates)} estimates, with their error and that of the target:")
 for name, value, err, truth in zip(("epsilon/k", "sigma"), told(parameters), error, told(PUBLISHED)):
     print(f"{name:10s} {value:8.3f} ± {err:.3f}   (published {truth}, {abs(value - truth) / err:.1f} errors away)")
 
 
 def draw(path_of_fit, path):
     """g(r) before and after, and the way of the parameters."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 4), dpi=150, layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(g.r, target["g"].mean(0), "o", color="#333333", markersize=3, label="published parameters")
     left.plot(g.r, curves[0], color="#D55E00", label="start")
-    left.plot(g.r, curves[-1], color="#0072B2", label="fitted")
+    left.plot(g.r, np.mean(curves[-len(estimates) :], 0), color="#0072B2", label="fitted")
     left.set(xlabel="r (angstrom)", ylabel="g(r)")
     left.legend(frameon=False)
-    right.plot(*path_of_fit.T, "o-", color="#0072B2", markersize=4, label="rounds of the fit")
+    right.plot(*path_of_fit.T, "o-", color="#0072B2", markersize=4, label="parameters, round by round")
+    right.plot(*np.transpose(estimates), ".", color="#bbbbbb", label="what single runs say", zorder=0)
     right.plot(*told(PUBLISHED), "x", color="#333333", markersize=10, markeredgewidth=2, label="published")
     right.set(xlabel="epsilon / k (K)", ylabel="sigma (angstrom)")
     right.legend(frameon=False)
-    figure.savefig(path, dpi=150)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
 
 
 draw(np.array(path), path="fit_argon.png")

@@ -8,8 +8,8 @@ derivatives of it.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import optax
+from matplotlib.figure import Figure
 
 import worldline as wl
 
@@ -105,16 +105,22 @@ kinetic = 0.5 * jnp.sum(trained.masses[:, None] * run.states.velocity**2, (1, 2)
 print(f"NVE, 500 steps: total energy varies by {jnp.ptp(total):.2e} eV, kinetic energy by {jnp.ptp(kinetic):.2f} eV")
 
 
-def picture(path):
+def draw(path):
     """Learned against reference forces, and energies of the run."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-    left.plot(force[TRAINING:].ravel(), pushes.ravel(), ".", markersize=2)
-    left.set(xlabel="reference force (eV/angstrom)", ylabel="learned force", title="held-out configurations")
-    right.plot(run.ts, total - total[0], label="total")
-    right.plot(run.ts, kinetic - kinetic[0], label="kinetic")
-    right.set(xlabel="time (ps)", ylabel="change of energy (eV)", title="motion with learned forces")
-    right.legend()
+    figure = Figure(figsize=(10, 4.6), dpi=150, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    reach = 1.05 * float(jnp.max(jnp.abs(force[TRAINING:])))
+    left.plot([-reach, reach], [-reach, reach], color="#bbbbbb", linewidth=1, label="equal")
+    left.plot(force[TRAINING:].ravel(), pushes.ravel(), ".", color="#0072B2", markersize=3, label="configurations not trained on")
+    left.set(xlabel="reference force (eV/angstrom)", ylabel="learned force (eV/angstrom)")
+    left.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    right.plot(run.ts, kinetic - kinetic[0], color="#D55E00", label="kinetic")
+    right.plot(run.ts, total - total[0], color="#0072B2", label="total, with learned forces")
+    right.set(xlabel="time (ps)", ylabel="change of energy (eV)")
+    for axes in (left, right):
+        axes.legend(frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
 
 
-picture(path="learned_potential.png")
+draw(path="learned_potential.png")

@@ -62,6 +62,7 @@ slopes = wl.ensemble(wl.value_and_grad(packed))
 
 def descend(length, seed):
     """Lengths, and slopes with their errors, round by round."""
+    print(f"descent from {length}, through {STARTS} runs a round\nround    length     slope")
     path = []
     for k in range(ROUNDS):
         keys = jax.random.split(jax.random.key(1000 * seed + k), STARTS)
@@ -69,6 +70,7 @@ def descend(length, seed):
         tail = CLIP * np.median(np.abs(slope))
         slope = np.clip(slope, -tail, tail)
         path.append((length, slope.mean(), slope.std() / np.sqrt(STARTS)))
+        print(f"{k:5d} {length:9.3f} {slope.mean():9.3f} ± {path[-1][2]:.3f}", flush=True)
         length = length - np.clip(RATE * slope.mean(), -LONGEST, LONGEST)
     return np.array(path)
 
@@ -80,6 +82,7 @@ ends = [path[-5:, 0].mean() for path in paths]  # steps go on around the minimum
 lengths = np.linspace(0.05, 1.0, 20)
 keys = jax.random.split(jax.random.key(100), SCANNED)
 many = wl.ensemble(packed)
+print(f"scan: {len(lengths)} lengths, {SCANNED} runs of each", flush=True)
 energies = np.asarray(many(np.repeat(lengths, SCANNED), jnp.tile(keys, len(lengths)))).reshape(len(lengths), SCANNED)
 mean, error = energies.mean(1), energies.std(1) / np.sqrt(SCANNED)
 near = (lengths > 0.2) & (lengths < 0.65)
