@@ -37,7 +37,8 @@ class RadialDistribution(eqx.Module):
     write `g = RadialDistribution(6.0, 200).sized(system, state)` before `simulate(..., record=g)`. Should particles crowd so
     much that this is not enough, the values are NaN.
 
-    Images of a particle count like other particles, also its own where the cutoff is longer than an edge. Counting
+    All pairs count, bonded and excluded ones too. Images of a particle count like other particles, also its own where the
+    cutoff is longer than an edge. Counting
     (N_b - delta_ab) makes g of an ideal gas 1 up to there.
 
     **Raises** `ValueError` for a cutoff or a number of bins that is not positive, and for unknown species.
