@@ -19,11 +19,12 @@ from ..solvers import choose_solver
 from ..solvers.adaptive import Adaptive
 from ..solvers.problems import Options, Solution, Solver
 from ..solvers.sensitivity import GRADIENTS
-from ..solvers.signals import Rows, Signal, as_signal
+from ..solvers.signals import Signal, as_signal
 from ..solvers.stepping import FixedStep
 from .growing import with_room
 from .pieces import solve_in_pieces
 from .progress import solve_in_parts
+from .times import as_number, check_controls, covered, in_rows, run_times
 from .trajectory import Trajectory
 
 REMEDIES = {
@@ -96,11 +97,11 @@ def simulate(
     chosen = choose_solver(solver, getattr(system, "solvers", None))
     if dt is None and isinstance(chosen, FixedStep):
         dt = getattr(system, "timestep", None)
-    t0, ts, dt = _times(ts, t0, t1, dt, steps, dtype)
+    t0, ts, dt = run_times(ts, t0, t1, dt, steps, dtype)
     # Outputs at the start and the end alone, or at every fixed step: no state within a step is asked for.
     landing = steps is not None or ts.shape[0] <= (1 if given_start else 2)
-    controls = _in_rows(controls, ts, steps, dtype) if steps is not None else as_signal(controls)
-    _check_controls(controls, t0, ts)
+    controls = in_rows(controls, ts, steps, dtype) if steps is not None else as_signal(controls)
+    check_controls(controls, t0, ts)
     options = _options(dtype, rtol, atol, dt, key, gradient, max_steps, landing, steps is not None, record, chosen)
     if isinstance(chosen, FixedStep):
         system = with_room(system, state)
@@ -143,7 +144,7 @@ def _refuse_invalid_times(solution: Solution, t0: Any, ts: Any, dt: Any, control
         valid &= dt > 0
     span = None if controls is None else controls.span()
     if span is not None:
-        valid &= _covered(span, t0, ts)
+        valid &= covered(span, t0, ts)
     states, final = jax.tree.map(lambda y: jnp.where(valid, y, jnp.nan), (solution.states, solution.final))
     status = Status.fine(solution.status.t.dtype).fail(~valid, Code.INVALID_TIMES, jnp.nan, -1)
     status = jax.tree.map(lambda a, b: jnp.where(valid, a, b), solution.status, status)
@@ -170,8 +171,8 @@ def _options(
     if not isinstance(max_steps, (int, np.integer, jax.Array)) or (not _traced(max_steps) and max_steps < 1):
         raise ValueError(f"max_steps={max_steps!r}: a whole number of steps is needed, at least one.")
     default_rtol, default_atol = default_tolerances(dtype)
-    rtol = _number("rtol", default_rtol if rtol is None else rtol, dtype)
-    atol = _number("atol", default_atol if atol is None else atol, dtype)
+    rtol = as_number("rtol", default_rtol if rtol is None else rtol, dtype)
+    atol = as_number("atol", default_atol if atol is None else atol, dtype)
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value.ndim:
             raise ValueError(
@@ -244,104 +245,3 @@ def _traced(value: Any) -> bool:
 
 def _as_key(key: Any) -> Any:
     return jax.random.key(key) if isinstance(key, (int, np.integer)) else key
-
-
-def _times(ts: Any, t0: Any, t1: Any, dt: Any, steps: int | None, dtype: np.dtype) -> tuple[Any, Any, Any]:
-    """Start, output times and fixed step from the ways in which a user may give them."""
-    if ts is not None and (t1 is not None or steps is not None):
-        raise ValueError("ts already says when to end: pass ts alone, or t1, or dt and steps.")
-    if _traced(steps):
-        raise TypeError("steps is traced: it says how many states there are, so it must be a whole number of Python.")
-    if steps is not None:
-        if dt is None or t1 is not None:
-            raise ValueError("steps needs dt, and excludes t1: pass dt=0.01, steps=1000.")
-        if steps != int(steps) or steps < 1:
-            raise ValueError(f"steps={steps}: at least one step is needed, and a whole number of them.")
-        _check_step(_number("dt", dt, dtype))
-        begin = 0.0 if t0 is None else t0
-        ts = _number("t0", begin, dtype) + _number("dt", dt, dtype) * np.arange(int(steps) + 1, dtype=dtype)
-    elif ts is None:
-        if t1 is None:
-            raise ValueError("no times were given: pass ts=times, or t1=end, or dt=step and steps=count.")
-        begin = _number("t0", 0.0 if t0 is None else t0, dtype)
-        pair = (begin, _number("t1", t1, dtype))
-        if not any(_traced(x) for x in pair) and pair[1] <= begin:
-            raise ValueError(f"t1={float(pair[1]):.6g} must lie after the start t0={float(begin):.6g}.")
-        ts = jnp.stack(pair) if any(_traced(x) for x in pair) else np.stack(pair)
-    if isinstance(ts, (list, tuple)) and any(_traced(t) for t in ts):
-        ts = jnp.stack([jnp.asarray(t) for t in ts])
-    ts = _number("ts", ts, dtype)
-    if ts.ndim != 1 or ts.shape[0] == 0:
-        raise ValueError(
-            f"ts has shape {ts.shape}; it must be a list of times, shape [n]. For a single end time pass t1."
-        )
-    t0 = ts[0] if t0 is None else _number("t0", t0, dtype)
-    dt = None if dt is None else _number("dt", dt, dtype)
-    _check_times(t0, ts, dt)
-    return t0, ts, dt
-
-
-def _array(value: Any, dtype: np.dtype) -> Any:
-    return value.astype(dtype) if _traced(value) else np.asarray(value, dtype)
-
-
-def _number(name: str, value: Any, dtype: np.dtype) -> Any:
-    """`value` as an array of numbers. **Raises** `TypeError` naming the argument for what is none."""
-    try:
-        return _array(value, dtype)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name}={value!r} is not a number.") from error
-
-
-def _check_times(t0: Any, ts: Any, dt: Any) -> None:
-    if _traced(ts) or _traced(t0):
-        return
-    if not (np.isfinite(ts).all() and np.isfinite(t0)):
-        raise ValueError("ts contains NaN or infinite times: every time must be a finite number.")
-    falls = np.flatnonzero(np.diff(ts) <= 0)
-    if falls.size:
-        i = int(falls[0])
-        raise ValueError(
-            f"ts must increase, but ts[{i}] = {ts[i]:.6g} is followed by ts[{i + 1}] = {ts[i + 1]:.6g}: sort the times "
-            "and drop repeated ones (in float32, times closer than 1e-7 of their size are the same)."
-        )
-    if t0 > ts[0]:
-        raise ValueError(f"t0={float(t0):.6g} lies after the first output time {float(ts[0]):.6g}: start earlier.")
-    if dt is not None:
-        _check_step(dt)
-
-
-def _check_step(dt: Any) -> None:
-    if not _traced(dt) and not (np.isfinite(dt) and dt > 0):
-        raise ValueError(f"dt={float(dt):.6g}: a step must be a positive number.")
-
-
-def _in_rows(controls: Any, ts: Any, steps: int, dtype: np.dtype) -> Signal | None:
-    """The signal of controls that may have a row for each step."""
-    if not (isinstance(controls, (list, np.ndarray)) or _is_jax(controls)):
-        return as_signal(controls)
-    rows = jnp.asarray(controls)
-    if rows.ndim == 0 or rows.shape[0] != steps:
-        raise ValueError(f"controls has shape {rows.shape} for {steps} steps: give one row for each step.")
-    rows = rows if jnp.issubdtype(rows.dtype, jnp.floating) else rows.astype(dtype)
-    if not _traced(rows) and not np.isfinite(rows).all():
-        row = int(np.argwhere(~np.isfinite(np.asarray(rows)))[0][0])
-        raise ValueError(f"controls[{row}] = {np.asarray(rows)[row]} is not finite: every control must be a finite number.")
-    return Rows(rows, jnp.asarray(ts))
-
-
-def _check_controls(controls: Signal | None, t0: Any, ts: Any) -> None:
-    span = None if controls is None else controls.span()
-    if span is None or any(_traced(x) for x in (*span, ts, t0)):
-        return
-    if not _covered(span, t0, ts):
-        raise ValueError(
-            f"controls are known from t = {float(span[0]):.10g} to {float(span[1]):.10g}, but the run goes from "
-            f"{float(t0):.10g} to {float(ts[-1]):.10g}: give samples that cover the run, or shorten it."
-        )
-
-
-def _covered(span: tuple[Any, Any], t0: Any, ts: Any) -> Any:
-    """Whether a signal is known all through a run, to a millionth of its own length."""
-    slack = 1e-6 * (span[1] - span[0])
-    return (t0 >= span[0] - slack) & (ts[-1] <= span[1] + slack)

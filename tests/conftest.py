@@ -9,7 +9,7 @@ import pytest
 jax.config.update("jax_enable_x64", True)
 
 
-# Of tests with several cases those that take over ten seconds, beside quicker ones of the same test.
+# Of tests with several cases those that take long, beside quicker ones of the same test.
 SLOW_CASES = (
     "test_minimum.py::test_many_particles_with_lists_that_grow[fire]",
     "test_minimum.py::test_many_particles_with_lists_that_grow[lbfgs]",
@@ -33,6 +33,23 @@ SLOW_CASES = (
     "test_sums.py::test_gradients_are_slopes_of_finite_differences[rows-2]",
     "test_sums.py::test_gradients_are_slopes_of_finite_differences[rows-3]",
     "test_sums.py::test_in_lanes_the_sums_are_the_same[True]",
+    "md/test_rows_on_xla.py::test_rows_of_several_chunks_hold_crowds[float32]",
+    "md/test_runs.py::test_two_runs_are_one_and_steps_are_counted[rows]",
+    "md/test_runs.py::test_what_is_recorded_is_measured_of_the_states[rows]",
+    "test_sums.py::test_a_pair_function_of_both_kinds_and_no_parity[rows]",
+    "test_diffrax_bridge.py::test_a_field_that_ends_and_one_that_never_begins[diffrax]",
+    "test_rigid_fit.py::test_pieces_of_a_record_give_the_parameters_that_made_it[alike]",
+    "test_events.py::test_time_and_state_of_landing_and_their_derivatives[reverse-tsit5]",
+    "test_contact.py::test_derivatives_in_lanes[7]",
+    "test_contact.py::test_derivatives_in_closed_form[0.0-inf-0.7-inside]",
+    "test_contact.py::test_lanes_agree_with_vmap[11-150]",
+    "test_signals.py::test_an_array_has_a_row_for_each_step[tsit5]",
+    "test_signals.py::test_a_policy_sees_the_state[kvaerno5]",
+    "test_convex.py::test_degenerate_poses_have_numbers_and_derivatives[float64-capsule-cylinder]",
+    "test_rigid_laws.py::test_laws_hold[free body, rk4]",
+    "test_stiffness.py::test_problems_that_are_not_stiff_do_not_switch[kepler]",
+    "test_compositions.py::test_loops_inside_the_transformations[while]",
+    "test_lanes.py::test_transformations_around[hessian]",
 )
 
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .neighborhood import SPARE, BoxTooSmall
+from .neighborhood import SPARE, BoxTooSmall, lost
 from .state import State
 
 if TYPE_CHECKING:
     from .system import System
+
+NEARLY = 1e-3  # before the step in which a particle is lost it is on its way
 
 
 def diagnose(system: System, state: State) -> str:
@@ -20,10 +22,10 @@ def diagnose(system: System, state: State) -> str:
         bad = np.flatnonzero(~np.isfinite(values).all(1))
         if bad.size:
             return f"The {what} of particle {bad[0]} is {values[bad[0]].tolist()}."
-    away = np.abs(position).max(1)
-    if away.max() > 1e-3 * system.farthest(state.position.dtype):
-        lost = int(np.argmax(away))
-        return f"Particle {lost} is {away[lost]:.3g} away from the origin, so far that numbers have no digits left for distances."
+    if system.interaction.reach > 0 and bool(lost(state.position, NEARLY * system.interaction.reach)):
+        away = np.abs(position).max(1)
+        worst = int(np.argmax(away))
+        return f"Particle {worst} is {away[worst]:.3g} away from the origin, so far that numbers have no digits left for distances."
     try:
         system = system.sized(state, SPARE)
     except BoxTooSmall as error:

@@ -14,13 +14,14 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from ...core.parameters import Parametrized, brief
 from ...core.status import Code
 from ...core.transforms import jit
-from ...solvers.particles import Forces, Particles
+from ...solvers.particles import Forces
 from ...solvers.problems import InitialValueProblem, Solver
 from ...solvers.signals import Signal
 from ...solvers.verlet import VelocityVerlet
 from .box import Box
 from .diagnosis import diagnose
-from .neighborhood import SPARE, AllPairs, BoxTooSmall, Capacity, RowLists, pairs_of_few, plan, search, still_right
+from .neighborhood import SPARE, AllPairs, BoxTooSmall, Capacity, RowLists, pairs_of_few, plan, search
+from .particles import PARTICLES, enough
 from .species import counted, kinds_of, of_species
 from .state import State, make_state, one_state
 from .surroundings import Surroundings
@@ -172,10 +173,6 @@ class System(Parametrized):
         if not isinstance(self.charge, jax.core.Tracer) and not isinstance(self.kind, jax.core.Tracer):
             self.interaction.check_charges(np.asarray(self.charge)[np.asarray(self.kind)])
 
-    def farthest(self, dtype: Any) -> float:
-        """How far from the origin distances as long as the reach of interactions can still be told."""
-        return self.interaction.reach / float(jnp.finfo(dtype).eps) or np.inf
-
     def lists(self, state: State) -> AllPairs | RowLists:
         """Lists of neighbors for a state."""
         system = self if self.capacity is not None else self.sized(state)
@@ -212,7 +209,7 @@ class System(Parametrized):
 
     def _sure(self, near: Surroundings) -> Float[Array, ""]:
         """1, and not a number where sums over neighbors would miss some, or a place is none."""
-        right = (_enough(self, near.box, near.lists) == Code.OK) & jnp.all(jnp.isfinite(near.position))
+        right = (enough(self, near.box, near.lists) == Code.OK) & jnp.all(jnp.isfinite(near.position))
         return jnp.where(right, 1.0, jnp.nan).astype(near.position.dtype)
 
     def problem(self, state: State, controls: Signal | None) -> InitialValueProblem:
@@ -258,51 +255,6 @@ def _strained(system: System, near: Surroundings) -> Any:
         return system.interaction.energy(strained) * system._sure(near)
 
     return energy
-
-
-def _prepare(system: System, state: State) -> AllPairs | RowLists:
-    return system.lists(state)
-
-
-def _right(system: System, state: State, lists: AllPairs | RowLists) -> Array:
-    if isinstance(lists, AllPairs):
-        return jnp.ones((), bool)
-    reach = system.interaction.reach
-    return still_right(lists, state.position, state.box, reach, reach + system.skin)
-
-
-def _few(system: System) -> bool:
-    return isinstance(system.capacity, AllPairs)
-
-
-def _code(system: System, state: State, lists: AllPairs | RowLists) -> Array:
-    code = _enough(system, state.box, lists)
-    far = jnp.max(jnp.abs(state.position)) > system.farthest(state.position.dtype)
-    return jnp.where(far & (code == Code.OK), Code.NON_FINITE, code)
-
-
-def _enough(system: System, box: Box, lists: AllPairs | RowLists) -> Array:
-    enough = system.interaction.holds(box)
-    if isinstance(lists, RowLists):
-        return jnp.where(enough, lists.code, Code.CAPACITY_OVERFLOW).astype(jnp.int32)
-    enough &= lists.holds(system.interaction.reach, box.heights())
-    return jnp.where(enough, Code.OK, Code.CAPACITY_OVERFLOW).astype(jnp.int32)
-
-
-def _force(system: System, t: Array, state: State, lists: AllPairs | RowLists) -> Array:
-    near = system.surroundings(eqx.tree_at(lambda s: s.neighbors, state, lists, is_leaf=lambda x: x is None))
-    at = lambda position: system.interaction.energy(eqx.tree_at(lambda n: n.position, near, position))
-    return -jax.grad(at)(state.position)
-
-
-def _forces(system: System, t: Array, state: State, lists: AllPairs | RowLists) -> Forces:
-    return system.forces(eqx.tree_at(lambda s: s.neighbors, state, lists, is_leaf=lambda x: x is None))
-
-
-PARTICLES = Particles(
-    prepare=_prepare, right=_right, code=_code, few=_few, force=_force, forces=_forces, mass=lambda system: system.masses,
-    boltzmann=lambda system: system.units.boltzmann,
-)  # fmt: skip
 
 
 def _no_rate(system: System, t: Array, state: State, u: None) -> State:

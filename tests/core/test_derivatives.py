@@ -109,6 +109,7 @@ def loop_reverse(x):
     return wl.while_loop(lambda c: c[1] < 3, lambda c: (c[0] * x, c[1] + 1), (x, 0), gradient="reverse")[0]
 
 
+@pytest.mark.slow
 def test_jacobian_chooses_the_shorter_mode():
     """Seen from which loops it gets through: each loop has one mode."""
     wide, tall = jnp.ones((1, 5)), jnp.ones((5, 1))

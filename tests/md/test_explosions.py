@@ -30,6 +30,7 @@ def test_particles_where_numbers_have_no_digits_left_are_a_status(rows, request)
     assert np.isnan(run.final.position).all()
 
 
+@pytest.mark.slow
 def test_two_particles_thrown_apart_end_the_run_and_leave_other_lanes_alone(in_rows):
     system = wl.md.System(wl.md.LennardJones(1.0, 1.0, 2.0, shape="force_shift"), {"A": 4})
     fine = 1.2 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1.0]])

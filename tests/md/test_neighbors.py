@@ -101,7 +101,7 @@ def test_a_plan_has_room_for_what_the_search_finds(case):
     assert (used.max((0, 1)) <= planned.images).all()
 
 
-@PLAIN
+@settings(PLAIN, max_examples=15)
 @given(systems(), st.sampled_from(["row", "room", "images"]))
 def test_too_little_room_is_always_seen(case, which):
     position, vectors, periodic, reach = case

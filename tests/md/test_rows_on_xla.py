@@ -31,6 +31,7 @@ def same(found, wanted):
         np.testing.assert_array_equal(as_sets(found), as_sets(wanted))
 
 
+@pytest.mark.slow
 @PLAIN
 @given(systems(), st.sampled_from([ROOMY, FEW]))
 def test_rows_and_overflow_are_those_of_native_code(case, capacity):

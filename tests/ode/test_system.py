@@ -77,6 +77,7 @@ def test_noise_gets_the_control_where_it_takes_one(noise):
     np.testing.assert_allclose(run.final, [2.0, 3.0], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_noise_in_proportion_to_the_control():
     system = wl.ode.System(driven, noise=lambda t, y, p, u: u)
 

@@ -141,6 +141,7 @@ def test_arguments_without_sense(args, options, message):
         wl.ensemble(lambda a, b: a + b, **options)(*args)
 
 
+@pytest.mark.slow
 def test_eight_devices_give_the_same_numbers(many):
     script = textwrap.dedent("""
         import json, jax, jax.numpy as jnp

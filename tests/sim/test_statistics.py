@@ -204,6 +204,7 @@ def test_integers_truth_values_and_what_is_no_array():
     assert keys.mean[0] is None and 0 < keys.mean[1] < 1
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_runs():
     """300 000 runs return 960 MB; the process grows by a part of that."""
     script = textwrap.dedent("""

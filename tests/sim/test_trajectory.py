@@ -1,5 +1,6 @@
 """`Trajectory`: reading states by number and by time, slices, columns, words."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,11 +47,10 @@ def test_interpolation_is_of_third_order():
     assert np.log2(errors[0] / errors[1]) > 2.7, errors
 
 
-def test_what_counts_is_not_interpolated():
-    system = wl.md.System(wl.md.HarmonicTrap(1.0), {"A": 1})
-    run = wl.simulate(system, system.state([[1.0, 0, 0]]), dt=0.1, steps=5)
-    assert run.at(0.31).step.dtype == run.final.step.dtype
-    assert run.at(jnp.asarray([0.0, 0.25, run.ts[3], 0.5])).step.tolist() == [0, 2, 3, 5]
+def test_what_counts_is_not_interpolated(run):
+    counted = eqx.tree_at(lambda r: r.states, run, {"y": run.states, "n": jnp.arange(81, dtype=jnp.uint32)})
+    assert counted.at(0.51)["n"].dtype == jnp.uint32
+    assert counted.at(jnp.array([0.0, 0.51, run.ts[20], 4.0]))["n"].tolist() == [0, 10, 20, 80]
 
 
 def test_slices_by_number_and_by_time(run):

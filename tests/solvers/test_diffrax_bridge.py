@@ -128,6 +128,7 @@ def in_float32(system):
     return jax.tree.map(lambda x: x.astype(jnp.float32) if hasattr(x, "dtype") else x, system)
 
 
+@pytest.mark.slow
 def test_events_in_float32_while_float64_is_on():
     start, falling = jnp.array([10.0, 0.0], jnp.float32), in_float32(ball())
 
@@ -163,6 +164,7 @@ def test_failures_are_statuses():
     assert np.isfinite(limited.states[1]) and np.isnan(limited.states[2])
 
 
+@pytest.mark.slow
 def test_a_run_ends_at_its_first_bad_step():
     # y = 1 / (1 - t): fixed steps overshoot the pole at 1 by one or two before they overflow.
     fixed = wl.simulate(explosion(), 1.0, ts=[0.0, 0.5, 1.5, 9.0], dt=0.1, solver=dfx.Dopri5(), throw=False)
@@ -222,6 +224,7 @@ def test_stages_that_converge_are_not_refused(solver):
     assert run.final == pytest.approx(np.exp(-9.0), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_stages_whose_rounding_exceeds_the_tolerance_of_small_states():
     # A state of 1e9 is known to 1e-7, and the absolute tolerance is 1e-9.
     split = wl.ode.System(lambda t, y, p: 0.0 * y, implicit=lambda t, y, p: -3.0 * y)

@@ -2,7 +2,7 @@
 
 from .all_pairs import AllPairs
 from .capacity import SPARE, BoxTooSmall, pairs_of_few, plan
-from .search import Capacity, RowLists, search, still_right
+from .search import Capacity, RowLists, lost, search, still_right
 from .sums import sum_over_neighbors
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "BoxTooSmall",
     "Capacity",
     "RowLists",
+    "lost",
     "pairs_of_few",
     "plan",
     "search",

@@ -67,7 +67,7 @@ class RowLists(eqx.Module):
 
 
 def search(position: Float[Array, "n 3"], box: Box, reach: float, capacity: Capacity, native: bool) -> RowLists:
-    """Rows of all neighbors, images included, nearer than `reach`."""
+    """Rows of all neighbors, images included, nearer than `reach`; the code says where they are not all, or places mean nothing."""
     position, box = jax.lax.stop_gradient((position, box))
     n = position.shape[0]
     fractional = box.fractional(position)
@@ -84,11 +84,16 @@ def search(position: Float[Array, "n 3"], box: Box, reach: float, capacity: Capa
     table = jnp.concatenate([x, jnp.zeros((x.shape[0], 1), x.dtype)], 1)
     rows, count = _rows(table, start, cell[order][own], own, reach, capacity, native)
     fits &= jnp.all(count <= capacity.row)
-    code = jnp.where(fits, Code.OK, Code.CAPACITY_OVERFLOW).astype(jnp.int32)
+    code = jnp.where(fits, jnp.where(lost(position, reach), Code.NON_FINITE, Code.OK), Code.CAPACITY_OVERFLOW).astype(jnp.int32)
     return RowLists(
         rows, own, jnp.minimum(count, capacity.row), parent[order], shift[order], rank, home, position, box.vectors, code,
         Rows(native),
     )  # fmt: skip
+
+
+def lost(position: Float[Array, "n 3"], reach: float) -> Bool[Array, ""]:
+    """Whether somebody is so far from the origin that distances as long as the reach cannot be told there."""
+    return jnp.max(jnp.abs(position)) * jnp.finfo(position.dtype).eps > reach
 
 
 def still_right(lists: RowLists, position: Float[Array, "n 3"], box: Box, cutoff: float, reach: float) -> Bool[Array, ""]:

@@ -206,6 +206,7 @@ def test_what_looks_for_faults_runs_one_operation_after_the_other():
         wl.lanes(lambda x: (x - x) / (x - x))(X)
 
 
+@pytest.mark.slow
 def test_draws_of_the_gamma_distribution_run_on_xla():
     keys = jax.random.split(jax.random.key(0), LANES)
     with pytest.warns(UserWarning, match="random_gamma"):
