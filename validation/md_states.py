@@ -19,7 +19,7 @@ from .report import Check, Report, Row, chosen, report_on
 
 ATOMS, CUTOFF, DT = 500, 3.0, 0.005
 WARM_STEPS, PART_STEPS, EVERY = 8000, 20_000, 10
-PARTS = {"nve": 10, "canonical": 14}
+PARTS = {"nve": 10, "canonical": 20}
 U_ALLOWED, P_ALLOWED = 0.001, 0.006  # as published
 SIGMAS = 3.0
 BATH = 0.5  # relaxation time
