@@ -8,7 +8,6 @@ and the times alone, and never on the clock or on whether there is a terminal: a
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -18,10 +17,10 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ..core.status import Code
-from ..solvers.problems import Options, Solution, Solver
-from ..solvers.signals import Signal
+from ..solvers.problems import Solution
 from .growing import with_more_room
 from .progress import ProgressBar
+from .request import Request, solve
 
 WORK = 100_000_000  # numbers of a state times steps in a piece: about a second or two
 FEWEST_STEPS, MOST_STEPS = 200, 500_000
@@ -62,37 +61,28 @@ class _Going:
         )
 
 
-def solve_in_pieces(
-    solve: Callable[..., Solution],
-    system: Any,
-    state: PyTree,
-    controls: Signal | None,
-    t0: Any,
-    ts: Any,
-    options: Options,
-    solver: Solver,
-    *,
-    always: bool | None,
-) -> Solution:
-    """What `solve` gives for the whole run, with room enough all along.
+def solve_in_pieces(request: Request, *, always: bool | None) -> Solution:
+    """The whole run of fixed steps, with room enough all along.
 
     A step that finds too little room is not made: the run goes on from the state before it, by `system.grown`. Runs of
     several pieces show a bar when `always` or, where that is None, on a terminal.
     """
+    t0, ts, options = request.t0, request.ts, request.options
     if options.dt is None:
-        return solve(system, state, controls, t0, ts, options, solver)  # which says that it is missing
+        return solve(request)  # which says that it is missing
     limit = int(options.max_steps)
-    budget = min(limit, _steps_in_a_piece(state))
+    budget = min(limit, _steps_in_a_piece(request.state))
     pieces, one = _pieces(float(t0), np.asarray(ts), float(options.dt), budget, options.stepwise)
     size = max(map(len, pieces))
-    going, growths = _Going(state, t0, options.stepwise), 0
+    system, growths = request.system, 0
+    going = _Going(request.state, t0, options.stepwise)
 
     def attempt(system: Any) -> Solution:
         # One size of arrays for all pieces, so that one program makes them; with further rows at the end of the piece.
         wanted = going.left if going.stepwise else np.pad(going.left, (0, size - len(going.left)), mode="edge")
         most = options.max_steps if one else np.asarray(min(budget, limit - going.steps), np.int32)
         limited = eqx.tree_at(lambda o: o.max_steps, options, most)
-        return solve(system, going.state, controls, going.t, wanted, limited, solver)
+        return solve(request._replace(system=system, state=going.state, t0=going.t, ts=wanted, options=limited))
 
     shown = not one and (sys.stderr.isatty() if always is None else always)
     with ProgressBar(float(t0), float(ts[-1]), shown=shown) as bar:
@@ -102,7 +92,7 @@ def solve_in_pieces(
                 solution = attempt(system)
                 if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(solution)):
                     # By values that came in unseen, such as those that functions close over: the status is data.
-                    return solve(system, state, controls, t0, ts, options, solver)
+                    return solve(request)
                 code, larger = int(solution.status.code), None
                 if code == Code.CAPACITY_OVERFLOW:
                     larger, growths = with_more_room(system, solution.reached, growths), growths + 1

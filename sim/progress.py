@@ -8,40 +8,29 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
 from ..core.lanes.single import one_lane
 from ..core.transforms import jit
-from ..solvers.adaptive import Adaptive, begin, go_on
-from ..solvers.problems import Options, Solution
-from ..solvers.signals import Signal
+from ..solvers.adaptive import begin, go_on
+from ..solvers.problems import Solution
+from .request import Request
 
 STEPS_IN_FIRST_PART = 20_000
 STEPS_IN_LATER_PARTS = 100_000
 
 
-def solve_in_parts(
-    system: Any,
-    state: PyTree,
-    controls: Signal | None,
-    t0: Any,
-    ts: Any,
-    options: Options,
-    solver: Adaptive,
-    *,
-    always: bool,
-) -> Solution:
+def solve_in_parts(request: Request, *, always: bool) -> Solution:
     """Solve as `solver.solve` does, to the last bit, but in parts of many steps with a progress bar between them.
 
     Most runs end within the first part and cost nothing extra. The bar appears when `always`, or on a terminal.
     """
-    limit = int(options.max_steps)
+    t0, ts = request.t0, request.ts
+    limit = int(request.options.max_steps)
     budget = min(STEPS_IN_FIRST_PART, limit)
-    arguments = (system, state, controls, t0, ts, options, solver)
-    solution, progress, rows, goes_on = _first_part(*arguments, np.int32(budget))
+    solution, progress, rows, goes_on = _first_part(request, np.int32(budget))
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((solution, goes_on))):
         # Inside a transformation of values that came in unseen (constants, closures) there is no host to go on.
-        return solver.solve(system.problem(state, controls), jnp.asarray(t0), jnp.asarray(ts), options)
+        return request._replace(t0=jnp.asarray(t0), ts=jnp.asarray(ts)).solved()
     if not bool(goes_on) or int(progress.steps) == limit:
         return solution
     with ProgressBar(float(t0), float(ts[-1]), shown=always or sys.stderr.isatty()) as bar:
@@ -50,29 +39,30 @@ def solve_in_parts(
                 bar.reach(float(progress.t))
                 budget = min(budget + STEPS_IN_LATER_PARTS, limit)
             number = int(progress.method)
-            solution, progress, rows, goes_on = _later_part(number, *arguments, progress, rows, np.int32(budget))
+            solution, progress, rows, goes_on = _later_part(number, request, progress, rows, np.int32(budget))
         bar.reach(float(progress.t))
     return solution
 
 
 @jit
 @one_lane
-def _first_part(system, state, controls, t0, ts, options, solver, budget):
-    problem = system.problem(state, controls)
-    methods = solver.methods(options)
-    return go_on(problem, begin(problem, t0, ts, options, methods), ts, budget, options, methods, 0)
+def _first_part(request, budget):
+    problem, options = request.problem, request.options
+    methods = request.solver.methods(options)
+    start = begin(problem, request.t0, request.ts, options, methods)
+    return go_on(problem, start, request.ts, budget, options, methods, 0)
 
 
 @jit(static="number")
-def _later_part(number, system, state, controls, t0, ts, options, solver, progress, rows, budget):
+def _later_part(number, request, progress, rows, budget):
     """Goes on by the method of this number; each is compiled when a run first needs it."""
-    del t0
 
-    def part(system, state, controls, ts, options, progress, rows, budget):
-        problem = system.problem(state, controls)
-        return go_on(problem, (progress, rows), ts, budget, options, solver.methods(options), number)
+    def part(request, progress, rows, budget):
+        options = request.options
+        methods = request.solver.methods(options)
+        return go_on(request.problem, (progress, rows), request.ts, budget, options, methods, number)
 
-    return one_lane(part)(system, state, controls, ts, options, progress, rows, budget)
+    return one_lane(part)(request, progress, rows, budget)
 
 
 class ProgressBar:

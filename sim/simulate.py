@@ -14,7 +14,6 @@ from jaxtyping import Array, PyTree
 from ..core.lanes.width import within_lanes
 from ..core.precision import check_tolerances, default_float, default_tolerances
 from ..core.status import Code, Status, raise_if_failed
-from ..core.transforms import jit
 from ..solvers import choose_solver
 from ..solvers.adaptive import Adaptive
 from ..solvers.problems import Options, Solution, Solver
@@ -24,6 +23,7 @@ from ..solvers.stepping import FixedStep
 from .growing import with_room
 from .pieces import solve_in_pieces
 from .progress import solve_in_parts
+from .request import Request, solve
 from .times import as_number, check_controls, covered, in_rows, run_times
 from .trajectory import Trajectory
 
@@ -105,9 +105,9 @@ def simulate(
     options = _options(dtype, rtol, atol, dt, key, gradient, max_steps, landing, steps is not None, record, chosen)
     if isinstance(chosen, FixedStep):
         system = with_room(system, state)
-    arguments = (system, state, controls, t0, ts, options, chosen)
-    traced = any(_traced(leaf) for leaf in jax.tree.leaves(arguments))
-    solution = _solve(*arguments) if traced else _solve_on_host(*arguments, progress)
+    request = Request(system, state, controls, t0, ts, options, chosen)
+    traced = any(_traced(leaf) for leaf in jax.tree.leaves(request))
+    solution = solve(request) if traced else _solve_on_host(request, progress)
     if any(_traced(x) for x in jax.tree.leaves((t0, ts, dt, controls))):
         solution = _refuse_invalid_times(solution, t0, ts, dt, controls)
     run = Trajectory(jnp.asarray(ts), solution.states, solution.final, solution.status, solution.stats, solution.event)
@@ -122,19 +122,13 @@ def _remedies(system: Any, solution: Solution) -> dict[Code, str]:
     return REMEDIES | system.remedies(solution.reached) if failed and hasattr(system, "remedies") else REMEDIES
 
 
-def _solve_on_host(system, state, controls, t0, ts, options, solver, progress) -> Solution:
+def _solve_on_host(request: Request, progress: bool | None) -> Solution:
     """In parts, where a run may be long or prove too large for its arrays."""
-    arguments = (system, state, controls, t0, ts, options, solver)
-    if isinstance(solver, Adaptive) and progress is not False:
-        return solve_in_parts(*arguments, always=bool(progress))
-    if isinstance(solver, FixedStep):
-        return solve_in_pieces(_solve, *arguments, always=progress)
-    return _solve(*arguments)
-
-
-@jit
-def _solve(system, state, controls, t0, ts, options, solver) -> Solution:
-    return solver.solve(system.problem(state, controls), t0, ts, options)
+    if isinstance(request.solver, Adaptive) and progress is not False:
+        return solve_in_parts(request, always=bool(progress))
+    if isinstance(request.solver, FixedStep):
+        return solve_in_pieces(request, always=progress)
+    return solve(request)
 
 
 def _refuse_invalid_times(solution: Solution, t0: Any, ts: Any, dt: Any, controls: Signal | None) -> Solution:
